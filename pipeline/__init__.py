@@ -1,0 +1,1 @@
+"""gantry: traffic cameras become traffic data people can trust."""

@@ -1,0 +1,1 @@
+"""One file per foreign library; its words stop at that door."""

@@ -1,0 +1,1 @@
+"""Pure traffic logic: values in, values out."""

@@ -1,0 +1,1 @@
+"""Fakes with real behaviour, one set for all tests."""

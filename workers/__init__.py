@@ -1,0 +1,1 @@
+"""The processes: one thin file each, and the `gantry` command."""
