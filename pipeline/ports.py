@@ -298,9 +298,13 @@ class EventQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Which events, by capture time in [from_ms, to_ms), in which order. None: any."""
 
     cameras: Sequence[str] | None = None
+    types: Sequence[str] | None = None  # crossing, entered, left, overcrowded, movement, unfinished
     line: str | None = None
     direction: Way | None = None
     label: str | None = None
+    zone: str | None = None
+    origin: str | None = None  # of a movement
+    destination: str | None = None
     from_ms: int | None = None
     to_ms: int | None = None
     newest_first: bool = True

@@ -25,6 +25,7 @@ def check_classes(scenes: Mapping[CameraId, Scene] | Mapping[str, Scene], known:
         asked = {place.name: place.classes for place in scene.lines} | {
             place.name: place.classes for place in scene.zones
         }
+        asked["anchors"] = list(scene.anchors)
         for place, classes in asked.items():
             if missing := sorted(set(classes or ()) - set(known)):
                 wrong.append(f"{f'{name}: ' if name else ''}{place} asks for {', '.join(missing)}")

@@ -4,6 +4,7 @@ import asyncio
 import re
 import signal
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import ExitStack, aclosing, closing
 from datetime import datetime
 from pathlib import Path
@@ -20,7 +21,20 @@ from pipeline.adapters.survey_files import SurveyFiles
 from pipeline.adapters.video import Probe, VideoSource, probe
 from pipeline.adapters.yolo import Yolo, load_model
 from pipeline.config import load_scene
-from pipeline.core.model import ID_PATTERN, Camera, CameraId, Scene, Way
+from pipeline.core.model import (
+    ID_PATTERN,
+    Camera,
+    CameraId,
+    Crossing,
+    Ending,
+    Entered,
+    Left,
+    Movement,
+    Overcrowded,
+    Scene,
+    Unfinished,
+    Way,
+)
 from pipeline.core.scene import ScenePolicy
 from pipeline.core.windows import WindowPolicy
 from pipeline.errors import Fatal
@@ -129,9 +143,11 @@ def count(
             counted = asyncio.run(_run(cameras, probes, scene, seeing, policy, out, zone if start else None, rich))
         except asyncio.CancelledError:
             raise click.exceptions.Exit(128 + signal.SIGTERM) from None
-    rich.print(_table(counted, scene))
+    for table in _tables(counted, scene):
+        rich.print(table)
     if out is not None:
-        rich.print(f"events.jsonl, events.csv and flow.csv are in {out}")
+        also = [name for name in ("zones.csv", "movements.csv") if (out / name).exists()]
+        rich.print(f"{', '.join(['events.jsonl', 'events.csv', *also])} and flow.csv are in {out}")
 
 
 async def _probed(cameras: list[Camera], scene: Scene) -> list[Probe]:
@@ -193,7 +209,7 @@ async def _run(
     zone: ZoneInfo | None,
     console: Console,
 ) -> list[Counted]:
-    """The whole survey; the crossings, in the order they became known."""
+    """The whole survey; its events, in the order they became known."""
     running = asyncio.current_task()
     if running is not None:  # so that an interrupted survey ends the decoder and takes its unfinished files away
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
@@ -210,9 +226,9 @@ async def _run(
                 if isinstance(thing, Counted):
                     found.append(thing)
                     if files is not None:
-                        files.event(thing.crossing, thing.file, thing.t_seconds, shows=shows[thing.file])
+                        files.event(thing.event, thing.file, thing.t_seconds, shows=shows[thing.file])
                 elif isinstance(thing, Place):
-                    _advance(bar, bars[thing.file], thing, len(found))
+                    _advance(bar, bars[thing.file], thing, sum(isinstance(c.event, Crossing) for c in found))
                 elif files is not None:
                     files.flow(thing)
         for task in tasks:  # files often declare more frames than they hold
@@ -243,9 +259,22 @@ def _advance(bar: Progress, task: TaskID, place: Place, crossings: int) -> None:
     bar.update(task, completed=place.frames, crossings=crossings)
 
 
-def _table(counted: list[Counted], scene: Scene) -> Table:
-    """Line and direction down, classes across."""
-    tally = Counter((c.crossing.line, c.crossing.direction, c.crossing.label) for c in counted)
+def _tables(counted: list[Counted], scene: Scene) -> Iterator[Table]:
+    """What was counted: over lines, between places, in zones."""
+    yield _crossings(counted, scene)
+    if scene.movements or scene.movement_places:
+        yield _movements(counted, scene)
+        if unfinished := [c.event for c in counted if isinstance(c.event, Unfinished)]:
+            yield _unfinished(unfinished)
+    if scene.zones:
+        yield _stays(counted, scene)
+
+
+def _crossings(counted: list[Counted], scene: Scene) -> Table:
+    """Line and direction down, classes across; below a line with lanes, each of them."""
+    found = [c.event for c in counted if isinstance(c.event, Crossing)]
+    tally = Counter((e.line, e.direction, e.label) for e in found)
+    by_lane = Counter((e.line, e.lane, e.direction, e.label) for e in found)
     labels = sorted({label for _, _, label in tally})
     table = Table(title="Crossings", title_justify="left")
     table.add_column("line")
@@ -258,6 +287,76 @@ def _table(counted: list[Counted], scene: Scene) -> Table:
             row = [tally[line.name, way, label] for label in labels]
             shown = f"{nickname} ({way.value})" if nickname else way.value
             table.add_row(line.name, shown, *map(str, row), str(sum(row)))
+            for lane in line.lanes if any(row) else []:
+                of_lane = [by_lane[line.name, lane.name, way, label] for label in labels]
+                table.add_row("", f"  lane {lane.name}", *map(str, of_lane), str(sum(of_lane)))
+    return table
+
+
+def _movements(counted: list[Counted], scene: Scene) -> Table:
+    """Origins down, destinations across: how many went from here to there. With a mark, what is not legal."""
+    found = [c.event for c in counted if isinstance(c.event, Movement)]
+    tally = Counter((e.origin, e.destination) for e in found)
+    against = {(e.origin, e.destination) for e in found if e.legal is False}
+    declared = [(m.origin, m.destination) for m in scene.movements]
+    origins = list(dict.fromkeys([*(a for a, _ in declared), *scene.movement_places, *(a for a, _ in tally)]))
+    destinations = list(dict.fromkeys([*(b for _, b in declared), *scene.movement_places, *(b for _, b in tally)]))
+    table = Table(
+        title="Movements" + (" (! not legal)" if against else ""),
+        title_justify="left",
+    )
+    table.add_column("from \\ to")
+    for destination in destinations:
+        table.add_column(destination, justify="right")
+    table.add_column("all", justify="right", style="bold")
+    for origin in origins:
+        row = [tally[origin, destination] for destination in destinations]
+        marked = [
+            f"{n}{' !' if (origin, destination) in against else ''}"
+            for n, destination in zip(row, destinations, strict=True)
+        ]
+        table.add_row(origin, *marked, str(sum(row)))
+    sums = [sum(tally[origin, destination] for origin in origins) for destination in destinations]
+    table.add_row("all", *map(str, sums), str(sum(sums)), style="bold")
+    return table
+
+
+def _unfinished(events: list[Unfinished]) -> Table:
+    """Who was seen at one end only, and where the others most likely went."""
+    table = Table(title="Unfinished movements", title_justify="left")
+    for column in ("from", "to", "likeliest"):
+        table.add_column(column)
+    table.add_column("vehicles", justify="right")
+    table.add_column("mean probability", justify="right")
+    groups: dict[tuple[str, str, str], list[float]] = {}
+    for e in events:
+        key = (e.origin or "?", e.destination or "?", e.likeliest or "not known")
+        groups.setdefault(key, []).append(e.probability or 0.0)
+    for (origin, destination, likeliest), sure in sorted(groups.items()):
+        mean = f"{sum(sure) / len(sure):.0%}" if any(sure) else ""
+        table.add_row(origin, destination, likeliest, str(len(sure)), mean)
+    return table
+
+
+def _stays(counted: list[Counted], scene: Scene) -> Table:
+    """Who came into each zone and how long those stayed that were seen to leave."""
+    table = Table(title="Zones", title_justify="left")
+    for column in ("zone", "entered", "left", "lost inside", "mean dwell, s", "longest, s", "overcrowded"):
+        table.add_column(column, justify="left" if column == "zone" else "right")
+    for zone in scene.zones:
+        of = [c.event for c in counted if getattr(c.event, "zone", None) == zone.name]
+        left = [e for e in of if isinstance(e, Left)]
+        dwells = [e.dwell_ms / 1000 for e in left if e.ended is Ending.CROSSED]
+        crowds = {e.id for e in of if isinstance(e, Overcrowded)}
+        table.add_row(
+            zone.name,
+            str(sum(isinstance(e, Entered) for e in of)),
+            str(len(dwells)),
+            str(sum(e.ended is Ending.LOST for e in left)),
+            f"{sum(dwells) / len(dwells):.1f}" if dwells else "",
+            f"{max(dwells):.1f}" if dwells else "",
+            "" if zone.overcrowded is None else str(len(crowds)),
+        )
     return table
 
 

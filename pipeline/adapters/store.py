@@ -25,14 +25,14 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from pipeline.core.feed import Seen
-from pipeline.core.model import Camera, CameraId, Event, Flow, Group, GroupId, Scene, Way
+from pipeline.core.model import Camera, CameraId, Crossing, Event, Flow, Group, GroupId, OfTrack, Scene, Way
 from pipeline.core.registry import Registry
 from pipeline.errors import Fatal, GantryError, Poison, Retry
 from pipeline.ports import Changes, Count, CountQuery, EventPage, EventQuery, FlowPage, FlowQuery
 
 log = logging.getLogger("gantry.serve")
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 APPLICATION_ID = 0x67616E74  # "gant" in the header of the file: nobody else's database is ever written to
 
 BUSY_MS = 5_000
@@ -58,6 +58,9 @@ _events = sa.Table(
     sa.Column("revision", sa.BigInteger, nullable=False),
     sa.Column("stored_ms", sa.BigInteger, nullable=False),
     sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("zone", sa.Text),
+    sa.Column("origin", sa.Text),
+    sa.Column("destination", sa.Text),
     sa.Index("events_by_time", "captured_ms", "id"),
     sa.Index("events_by_camera", "camera", "captured_ms", "id"),
     sa.Index("events_by_age", "stored_ms"),
@@ -262,7 +265,16 @@ class Store:
         where: list[sa.ColumnElement[bool]] = []
         if query.cameras is not None:
             where.append(c.camera.in_(query.cameras))
-        for column, wanted in ((c.line, query.line), (c.direction, query.direction), (c["class"], query.label)):
+        if query.types is not None:
+            where.append(c.type.in_(query.types))
+        for column, wanted in (
+            (c.line, query.line),
+            (c.direction, query.direction),
+            (c["class"], query.label),
+            (c.zone, query.zone),
+            (c.origin, query.origin),
+            (c.destination, query.destination),
+        ):
             if wanted is not None:
                 where.append(column == str(wanted))
         rows, after = await self._page(_EVENT_ORDER, where, query, "e")
@@ -429,6 +441,9 @@ def _prepare(engine: sa.Engine, path: Path) -> None:
             raise Fatal(f"the history file {path} was made by a newer gantry: upgrade this one, or use another file")
         cursor.execute("PRAGMA journal_mode=WAL")
     with engine.begin() as connection:  # one transaction: a file killed here is an empty file
+        if found["user_version"] == 1:  # it knew crossings only
+            for column in ("zone", "origin", "destination"):
+                connection.exec_driver_sql(f"ALTER TABLE events ADD COLUMN {column} TEXT")
         _tables.create_all(connection)
         connection.exec_driver_sql(f"PRAGMA application_id={APPLICATION_ID}")
         connection.exec_driver_sql(f"PRAGMA user_version={SCHEMA_VERSION}")
@@ -485,9 +500,12 @@ def _event_row(event: Event, at_ms: int) -> dict[str, Any]:
         "id": event.id,
         "type": str(type(event).__struct_config__.tag),
         "camera": event.camera,
-        "line": event.line,
-        "direction": event.direction.value,
-        "class": event.label,
+        "line": getattr(event, "line", None),
+        "direction": event.direction.value if isinstance(event, Crossing) else None,
+        "class": event.label if isinstance(event, OfTrack) else None,
+        "zone": getattr(event, "zone", None),
+        "origin": getattr(event, "origin", None),
+        "destination": getattr(event, "destination", None),
         "captured_ms": event.captured_ms,
         "revision": event.revision,
         "stored_ms": at_ms,

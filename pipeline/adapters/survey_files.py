@@ -1,12 +1,15 @@
 """What `gantry count` leaves on disk: events.jsonl, events.csv and flow.csv in one folder.
 
+Where the scene has zones there is also zones.csv, and movements.csv where vehicles went from one of its places to
+another. Of an event that is told again, the last revision stands, at the end.
+
 Rows are written as they come, into files that get their names only when the survey is complete: a file that is
 there is whole.
 """
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,15 +19,25 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from pipeline.core.model import Crossing, Flow
+from pipeline.core.model import Event, Flow, Overcrowded
 from pipeline.errors import Fatal
 
 EVENT_COLUMNS = (
     "type", "camera", "line", "direction", "direction_name", "class", "captured_ms", "local_time", "file", "t_seconds", "x", "y",
-    "score", "track", "id",
+    "score", "track", "id", "lane", "zone", "from", "to", "name", "legal", "began", "ended", "entered_ms", "dwell_ms", "from_ms",
+    "travel_ms", "at_ms", "likeliest", "probability", "limit", "vehicles", "end_ms", "revision", "captured_sd_ms", "dwell_sd_ms",
+    "travel_sd_ms", "class_share", "scene_revision", "model", "clock",
 )  # fmt: skip
 FLOW_COLUMNS = (
     "camera", "start_ms", "local_time", "window_s", "coverage", "line", "direction", "class", "count", "revision",
+)  # fmt: skip
+
+ZONE_COLUMNS = (
+    "camera", "start_ms", "local_time", "window_s", "coverage", "zone", "mean_vehicles", "max_vehicles", "occupied_share", "entered",
+    "left", "mean_dwell_ms", "max_dwell_ms", "revision",
+)  # fmt: skip
+MOVEMENT_COLUMNS = (
+    "camera", "start_ms", "local_time", "window_s", "coverage", "from", "to", "name", "legal", "class", "count", "revision",
 )  # fmt: skip
 
 
@@ -43,6 +56,7 @@ class SurveyFiles:
         self.out, self.zone = out, zone
         self._files: dict[str, IO[str]] = {}
         self._flows: dict[int, Flow] = {}
+        self._last: dict[str, dict[str, object]] = {}  # events that may be told again
         try:
             with self._in_our_words():
                 out.mkdir(parents=True, exist_ok=True)
@@ -55,16 +69,18 @@ class SurveyFiles:
         self._events.writerow(EVENT_COLUMNS)
         csv.writer(self._files["flow.csv"]).writerow(FLOW_COLUMNS)
 
-    def event(self, crossing: Crossing, file: str, t_seconds: float, *, shows: str | None = None) -> None:
-        """Add one crossing; `shows` is the simulated camera whose film the file is, for events.jsonl only."""
-        row = msgspec.to_builtins(crossing) | {
-            "file": file, "t_seconds": t_seconds, "local_time": self._local(crossing.captured_ms),
+    def event(self, event: Event, file: str, t_seconds: float, *, shows: str | None = None) -> None:
+        """Add one event; `shows` is the simulated camera whose film the file is, for events.jsonl only."""
+        row = msgspec.to_builtins(event) | {
+            "file": file, "t_seconds": t_seconds, "local_time": self._local(event.captured_ms),
         }  # fmt: skip
         if shows is not None:
             row["shows"] = shows
-        with self._in_our_words():
-            self._files["events.jsonl"].write(json.dumps(row, ensure_ascii=False) + "\n")
-            self._events.writerow(["" if row.get(c) is None else row[c] for c in EVENT_COLUMNS])
+        if isinstance(event, Overcrowded):
+            self._last[event.id] = row
+        else:
+            with self._in_our_words():
+                self._write(row)
 
     def flow(self, flow: Flow) -> None:
         """Add one window; a later revision takes the place of an earlier one."""
@@ -83,14 +99,27 @@ class SurveyFiles:
         finally:
             self._forget()
 
+    def _write(self, row: Mapping[str, object]) -> None:
+        self._files["events.jsonl"].write(json.dumps(row, ensure_ascii=False) + "\n")
+        self._events.writerow(["" if row.get(c) is None else row[c] for c in EVENT_COLUMNS])
+
     def _finish(self) -> None:
-        rows = csv.writer(self._files["flow.csv"])
-        for _, flow in sorted(self._flows.items()):
-            rows.writerows(self._flow_rows(flow))
+        for row in self._last.values():
+            self._write(row)
+        flows = [flow for _, flow in sorted(self._flows.items())]
+        csv.writer(self._files["flow.csv"]).writerows(row for flow in flows for row in self._flow_rows(flow))
+        self._also("zones.csv", ZONE_COLUMNS, [row for flow in flows for row in self._zone_rows(flow)])
+        self._also("movements.csv", MOVEMENT_COLUMNS, [row for flow in flows for row in self._movement_rows(flow)])
         for file in self._files.values():
             file.close()
         for name in self._files:
             self._part(name).replace(self.out / name)
+
+    def _also(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        """A file that is there only where there is something to say."""
+        if rows:
+            self._files[name] = self._part(name).open("w", encoding="utf-8", newline="")
+            csv.writer(self._files[name]).writerows([columns, *rows])
 
     def _forget(self) -> None:
         """Close what is open and take away what is not whole."""
@@ -112,13 +141,35 @@ class SurveyFiles:
 
     def _flow_rows(self, flow: Flow) -> list[list[object]]:
         """One row per line, way and class; a line where nothing crossed has one row with count 0."""
-        place = [flow.place, flow.start_ms, self._local(flow.start_ms), flow.window_ms / 1000, flow.coverage]
+        place = self._place(flow)
         rows: list[list[object]] = []
         for line in flow.lines:
             rows += [[*place, line.line, c.direction.value, c.label, c.count, flow.revision] for c in line.counts]
             if not line.counts:
                 rows.append([*place, line.line, "", "", 0, flow.revision])
         return rows
+
+    def _zone_rows(self, flow: Flow) -> list[list[object]]:
+        """One row per zone; what is not known is empty."""
+        return [
+            [
+                *self._place(flow), z.zone, z.mean_vehicles, z.max_vehicles, z.occupied_share, z.entered, z.left, z.mean_dwell_ms,
+                z.max_dwell_ms, flow.revision,
+            ]
+            for z in flow.zones
+        ]  # fmt: skip
+
+    def _movement_rows(self, flow: Flow) -> list[list[object]]:
+        """One row per movement and class that was made."""
+        return [
+            [
+                *self._place(flow), m.origin, m.destination, m.name, m.legal, m.label, m.count, flow.revision,
+            ]
+            for m in flow.movements
+        ]  # fmt: skip
+
+    def _place(self, flow: Flow) -> list[object]:
+        return [flow.place, flow.start_ms, self._local(flow.start_ms), flow.window_ms / 1000, flow.coverage]
 
     def _local(self, ms: int) -> str:
         if self.zone is None:

@@ -14,7 +14,21 @@ from pipeline.config.reading import did_you_mean, shown
 from pipeline.config.settings import Positive, Settings, Text
 from pipeline.core.credentials import holds_credentials
 from pipeline.core.geometry import turn
-from pipeline.core.model import Line, Name, Point, Scene, Share, Size, Zone
+from pipeline.core.model import (
+    Anchor,
+    Crowding,
+    Declared,
+    Lane,
+    Line,
+    Name,
+    Point,
+    Scene,
+    Share,
+    Size,
+    Zone,
+    lanes_mistakes,
+    movements_mistakes,
+)
 from pipeline.simulate import address
 
 SCHEMES = ("rtsp", "rtsps", "file", *address.SCHEMES)
@@ -68,6 +82,10 @@ Direction = Annotated[Text | None, Meta(description="a name for this direction, 
 Classes = Annotated[
     list[Text] | None, Meta(description="classes that count, e.g. [car, truck]; none: every road user the model knows")
 ]
+
+
+def _lanes_mistake(lanes: dict[str, tuple[float, float]]) -> str:
+    return "; ".join(lanes_mistakes([(name, start, end) for name, (start, end) in lanes.items()]))
 
 
 class PositionEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -137,11 +155,37 @@ class LineEntry(
     to_right: Direction = None
     to_left: Direction = None
     classes: Classes = None
+    lanes: Annotated[
+        dict[Name, tuple[Share, Share]],
+        Meta(
+            description="in order along the line, each [from, to] as shares of the way from `from` (0) to `to` (1)",
+            extra={"check": _lanes_mistake},
+        ),
+    ] = {}
 
     def __post_init__(self) -> None:
         """Refuse a line without length."""
         if self.start == self.end:
             raise ValueError(f"a line needs two different points, got {list(self.start)} twice")
+
+
+class CrowdingEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When a zone is overcrowded: it holds so many vehicles or more, for so long."""
+
+    vehicles: Annotated[int, Meta(ge=1, description="so many or more are too many")]
+    for_s: Annotated[float, Meta(ge=0, le=86_400, description="for so many seconds without a break")]
+    until: Annotated[
+        Annotated[int, Meta(ge=0)] | None,
+        Meta(description="over when down to so many or fewer for as long; none: a quarter fewer, at least one"),
+    ] = None
+
+    def __post_init__(self) -> None:
+        """Refuse an end that is no end."""
+        self.crowding()
+
+    def crowding(self) -> Crowding:
+        """The same in the core's words. Raises ValueError: it could never be over."""
+        return Crowding(vehicles=self.vehicles, for_s=self.for_s, until=self.until)
 
 
 class ZoneEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -151,6 +195,7 @@ class ZoneEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         list[Corner], Meta(min_length=3, description="the corners in order, [x, y] in shares (0..1), y down")
     ]
     classes: Classes = None
+    overcrowded: CrowdingEntry | None = None
 
     def __post_init__(self) -> None:
         """Refuse an outline that crosses itself or encloses nothing."""
@@ -160,6 +205,22 @@ class ZoneEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
                 f"the outline crosses itself: the side from corner {first + 1} meets the side from corner {second + 1}"
                 " (write the corners in order, once around)"
             )
+
+
+class MovementEntry(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename={"origin": "from", "destination": "to"},
+):
+    """A movement: from one place to another."""
+
+    origin: Annotated[Text, Meta(description="a line, a zone, or a line crossed one way only, like north/to_left")]
+    destination: Annotated[Text, Meta(description="likewise")]
+    legal: Annotated[
+        bool, Meta(description="false: nobody may go so; what is not in the table is not legal, either")
+    ] = True
 
 
 class SceneEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -174,21 +235,57 @@ class SceneEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     ]
     lines: dict[Name, LineEntry] = {}
     zones: dict[Name, ZoneEntry] = {}
+    anchors: Annotated[
+        dict[Text, Literal["bottom", "centre", "top"]],
+        Meta(description="by class: where on its box it is held against lines and zones; bottom where nothing is said"),
+    ] = {}
+    movements: Annotated[dict[Name, MovementEntry], Meta(description="the table of movements, by name")] = {}
+    movement_places: Annotated[
+        list[Text],
+        Meta(description="instead of a table: lines and zones; who goes from any of them to any other is told"),
+    ] = []
 
     def __post_init__(self) -> None:
-        """Refuse two places of one name."""
+        """Refuse two places of one name, and movements from or to nowhere; all of it at once."""
+        wrong = []
         if twice := sorted(self.lines.keys() & self.zones.keys()):
-            raise ValueError(f"places of a scene need different names; a line and a zone are both {', '.join(twice)}")
+            wrong.append(f"places of a scene need different names; a line and a zone are both {', '.join(twice)}")
+        table = [(name, each.origin, each.destination) for name, each in self.movements.items()]
+        wrong += movements_mistakes(table, self.movement_places, lines=list(self.lines), zones=list(self.zones))
+        if wrong:
+            raise ValueError("; ".join(wrong))
 
     def scene(self) -> Scene:
         """The same in the core's words, not yet registered (revision 0)."""
         return Scene(
             drawn_on=Size.parse(self.drawn_on),
             lines=[
-                Line(name=n, start=e.start, end=e.end, to_right=e.to_right, to_left=e.to_left, classes=e.classes)
+                Line(
+                    name=n,
+                    start=e.start,
+                    end=e.end,
+                    to_right=e.to_right,
+                    to_left=e.to_left,
+                    classes=e.classes,
+                    lanes=[Lane(name=lane, start=start, end=end) for lane, (start, end) in e.lanes.items()],
+                )
                 for n, e in self.lines.items()
             ],
-            zones=[Zone(name=n, points=e.points, classes=e.classes) for n, e in self.zones.items()],
+            zones=[
+                Zone(
+                    name=n,
+                    points=e.points,
+                    classes=e.classes,
+                    overcrowded=e.overcrowded.crowding() if e.overcrowded is not None else None,
+                )
+                for n, e in self.zones.items()
+            ],
+            anchors={label: Anchor(anchor) for label, anchor in self.anchors.items()},
+            movements=[
+                Declared(name=n, origin=e.origin, destination=e.destination, legal=e.legal)
+                for n, e in self.movements.items()
+            ],
+            movement_places=self.movement_places,
         )
 
 

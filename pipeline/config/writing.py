@@ -14,6 +14,15 @@ def scene_yaml(scene: Scene) -> str:
     for title, places in (("lines", scene.lines), ("zones", scene.zones)):
         if places:
             text += [f"{title}:\n", *(f"  {place.name}: {{{', '.join(_words(place))}}}\n" for place in places)]
+    if scene.anchors:
+        text.append(f"anchors: {json.dumps(scene.anchors)}\n")
+    if scene.movements:
+        text.append("movements:\n")
+        for each in scene.movements:
+            legal = "" if each.legal else ", legal: false"
+            text.append(f"  {each.name}: {{from: {each.origin}, to: {each.destination}{legal}}}\n")
+    if scene.movement_places:
+        text.append(f"movement_places: {json.dumps(scene.movement_places)}\n")
     return "".join(text)
 
 
@@ -41,7 +50,11 @@ def installation_yaml(sections: Mapping[str, Mapping[str, Any]], scenes: Mapping
 def _words(place: Line | Zone) -> list[str]:
     words: dict[str, object]
     if isinstance(place, Zone):
-        words = {"points": place.points, "classes": place.classes}
+        crowding = place.overcrowded
+        rule = None if crowding is None else {"vehicles": crowding.vehicles, "for_s": crowding.for_s}
+        if rule is not None and crowding is not None and crowding.until is not None:
+            rule["until"] = crowding.until
+        words = {"points": place.points, "classes": place.classes, "overcrowded": rule}
     else:
         words = {
             "from": place.start,
@@ -49,6 +62,7 @@ def _words(place: Line | Zone) -> list[str]:
             "to_right": place.to_right,
             "to_left": place.to_left,
             "classes": place.classes,
+            "lanes": {lane.name: [lane.start, lane.end] for lane in place.lanes} or None,
         }
     # JSON is YAML, and its numbers come back to the last bit.
     return [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in words.items() if value is not None]

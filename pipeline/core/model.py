@@ -4,6 +4,8 @@ Units are in the names: `_ms` is milliseconds of capture time (UTC), positions a
 picture width and height, x to the right, y DOWN.
 """
 
+import itertools
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, NewType
 
@@ -196,6 +198,29 @@ class Closed(msgspec.Struct, frozen=True, kw_only=True, tag="closed", tag_field=
 # --- the scene: what a camera's pictures are measured by ----------------------------------------
 
 
+class Anchor(StrEnum):
+    """Where on its box, on the middle from left to right, a road user is held against lines and zones."""
+
+    BOTTOM = "bottom"  # where it stands on the road
+    CENTRE = "centre"
+    TOP = "top"
+
+
+class Way(StrEnum):
+    """The side of a line a vehicle went to, as you stand at `from` facing `to`."""
+
+    TO_RIGHT = "to_right"
+    TO_LEFT = "to_left"
+
+
+class Lane(msgspec.Struct, frozen=True, kw_only=True, rename={"start": "from", "end": "to"}):
+    """A lane on a line: from one share of the way along the line to another (0 at its `from`, 1 at its `to`)."""
+
+    name: Name
+    start: Share
+    end: Share
+
+
 class Line(
     msgspec.Struct,
     frozen=True,
@@ -211,11 +236,47 @@ class Line(
     to_right: str | None = None  # nickname of the direction, e.g. "northbound"
     to_left: str | None = None
     classes: list[str] | None = None  # None: every class the model knows as a road user
+    lanes: list[Lane] = []  # in order along the line
 
     def __post_init__(self) -> None:
-        """Refuse a line without length."""
+        """Refuse a line without length, and lanes that do not lie side by side."""
         if self.start == self.end:
             raise ValueError(f"line {self.name!r} needs two different points, got {self.start} twice")
+        if wrong := lanes_mistakes([(lane.name, lane.start, lane.end) for lane in self.lanes]):
+            raise ValueError(f"line {self.name!r}: {'; '.join(wrong)}")
+
+
+def lanes_mistakes(lanes: Sequence[tuple[str, float, float]]) -> list[str]:
+    """What is wrong with lanes (name, from, to) on one line, each by itself and with the one before it."""
+    names = [name for name, _, _ in lanes]
+    wrong = [f"lane {name} is there twice" for name in sorted({n for n in names if names.count(n) > 1})]
+    wrong += [
+        f"lane {name} ends at {end:g}, not beyond its start at {start:g}" for name, start, end in lanes if end <= start
+    ]
+    for (one, _, before), (other, begin, _) in itertools.pairwise(lanes):
+        if begin < before:
+            wrong.append(
+                f"lane {other} begins at {begin:g}, before lane {one} ends at {before:g}: write lanes in their order along the line"
+            )
+    return wrong
+
+
+class Crowding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """When a zone is overcrowded: that many vehicles or more, for so long; over when it is down to `until` as long."""
+
+    vehicles: Annotated[int, Meta(ge=1)]
+    for_s: Annotated[float, Meta(ge=0, le=86_400)]
+    until: Annotated[int, Meta(ge=0)] | None = None  # None: a quarter fewer, at least one
+
+    def __post_init__(self) -> None:
+        """Refuse an end that is no end."""
+        if self.until is not None and self.until >= self.vehicles:
+            raise ValueError(f"until ({self.until}) must be less than vehicles ({self.vehicles})")
+
+    @property
+    def over(self) -> int:
+        """With so many vehicles or fewer it is over."""
+        return self.vehicles - max(1, self.vehicles // 4) if self.until is None else self.until
 
 
 class Zone(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -224,6 +285,25 @@ class Zone(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: Name
     points: Annotated[list[tuple[Share, Share]], Meta(min_length=3)]
     classes: list[str] | None = None
+    overcrowded: Crowding | None = None
+
+
+class Declared(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    rename={"origin": "from", "destination": "to"},
+):
+    """A movement that the scene names: from one place to another.
+
+    A place is the name of a line or a zone; `north/to_left` is a line crossed that way only.
+    """
+
+    name: Name
+    origin: str
+    destination: str
+    legal: bool = True
 
 
 class Scene(
@@ -240,12 +320,48 @@ class Scene(
     revision: int = 0
     lines: list[Line] = []
     zones: list[Zone] = []
+    anchors: dict[str, Anchor] = {}  # by class; what is not here has its usual one, see `anchors.py`
+    movements: list[Declared] = []  # the table; whatever else is seen is told as illegal
+    movement_places: list[str] = []  # without a table: any way from one of these places to another is told
 
     def __post_init__(self) -> None:
-        """Refuse two lines or zones of one name."""
+        """Refuse two lines or zones of one name, and movements that nobody can make."""
         names = [line.name for line in self.lines] + [zone.name for zone in self.zones]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"lines and zones of a scene need different names, got twice: {', '.join(twice)}")
+        table = [(each.name, each.origin, each.destination) for each in self.movements]
+        if wrong := movements_mistakes(
+            table, self.movement_places, lines=[line.name for line in self.lines], zones=[z.name for z in self.zones]
+        ):
+            raise ValueError("; ".join(wrong))
+
+
+def movements_mistakes(
+    table: Sequence[tuple[str, str, str]], places: Sequence[str], *, lines: Sequence[str], zones: Sequence[str]
+) -> list[str]:
+    """What is wrong with a table of movements (name, from, to), or with places given instead of one."""
+    known = {*lines, *zones, *(f"{line}/{way.value}" for line in lines for way in Way)}
+    there = (
+        f"places are {', '.join([*lines, *zones])}, and a line crossed one way, like {lines[0]}/to_right"
+        if lines
+        else f"places are {', '.join(zones) or 'none yet'}"
+    )
+    wrong = []
+    if table and places:
+        wrong.append("movements and movement_places do not go together: the table names its places itself")
+    for name, origin, destination in table:
+        for key, place in (("from", origin), ("to", destination)):
+            if place not in known:
+                wrong.append(f"movement {name}: there is no place {place!r} to go {key} ({there})")
+    wrong += [f"movement_places: there is no place {place!r} ({there})" for place in places if place not in known]
+    if len(set(places)) != len(places):
+        wrong.append("movement_places names a place twice")
+    for kind, values in (("name", [n for n, _, _ in table]), ("from and to", [f"{a} to {b}" for _, a, b in table])):
+        wrong += [
+            f"movements: two have the same {kind}: {each}"
+            for each in sorted({v for v in values if values.count(v) > 1})
+        ]
+    return wrong
 
 
 Control = Opened | Scene | Tick | Gap | Closed
@@ -267,38 +383,195 @@ class Record(msgspec.Struct, frozen=True):
 # --- what the core says -------------------------------------------------------------------------
 
 
-class Way(StrEnum):
-    """The side of a line a vehicle went to, as you stand at `from` facing `to`."""
-
-    TO_RIGHT = "to_right"
-    TO_LEFT = "to_left"
+EVENT_VERSION = 1
+"""Of the bodies of events; the codec's version moves with it."""
 
 
-class Crossing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="crossing", tag_field="type"):
-    """One vehicle crossed one line.
+class Occurrence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What every event carries.
 
-    captured_ms is when the middle of the box's lower edge crossed, between two frames; x, y is where.
+    Of two events of one id the one with the greater revision holds. A name that ends in `_sd_ms` is a standard
+    deviation in ms; None: not known.
     """
 
     id: str  # deterministic: a replay gives the same one
     camera: CameraId
-    line: str
-    direction: Way
-    direction_name: str | None = None
-    label: str = msgspec.field(name="class")
-    score: float  # mean score of the track so far
     captured_ms: int
-    x: float
-    y: float
-    track: str  # epoch-seq-index of the track's birth
     clock: Clock
     scene_revision: int
     epoch: int
     revision: int = 0
+    model: str = ""  # name and digest of what saw it
+    v: int = msgspec.field(default_factory=lambda: EVENT_VERSION)  # by a factory, so that it is always written
+
+    @property
+    def subject(self) -> str:
+        """The place it is about."""
+        raise NotImplementedError
 
 
-Event = Crossing
-"""Every kind of traffic event; a tagged union as more kinds come."""
+class OfTrack(Occurrence, frozen=True, kw_only=True, omit_defaults=True):
+    """What every event of one road user carries."""
+
+    track: str  # epoch-seq-index of the track's birth
+    label: str = msgspec.field(name="class")
+    score: float  # mean score of the track so far
+    class_share: float | None = None  # of the track's evidence, how much speaks for this class
+
+
+class Crossing(OfTrack, frozen=True, kw_only=True, omit_defaults=True, tag="crossing", tag_field="type"):
+    """One vehicle crossed one line.
+
+    captured_ms is when its anchor (the middle of the box's lower edge, where the scene says nothing else) crossed,
+    between two frames; x, y is where.
+    """
+
+    line: str
+    lane: str | None = None  # None: the line names no lanes
+    direction: Way
+    direction_name: str | None = None
+    x: float
+    y: float
+    captured_sd_ms: float | None = None
+
+    @property
+    def subject(self) -> str:
+        """The line."""
+        return self.line
+
+
+class Beginning(StrEnum):
+    """How a stay in a zone began."""
+
+    CROSSED = "crossed"  # over the zone's border
+    APPEARED = "appeared"  # first seen inside: it may have been there before
+
+
+class Ending(StrEnum):
+    """How what a track did came to its end."""
+
+    CROSSED = "crossed"  # over the zone's border
+    LOST = "lost"  # the tracker lost sight of it and gave it up; it may have stayed longer
+    CUT = "cut"  # sight ended for all: the log began anew or ended, or the scene was drawn anew
+
+
+class Entered(OfTrack, frozen=True, kw_only=True, omit_defaults=True, tag="entered", tag_field="type"):
+    """One vehicle came into one zone, at captured_ms, at x, y."""
+
+    zone: str
+    began: Beginning
+    x: float
+    y: float
+    captured_sd_ms: float | None = None
+
+    @property
+    def subject(self) -> str:
+        """The zone."""
+        return self.zone
+
+
+class Left(OfTrack, frozen=True, kw_only=True, omit_defaults=True, tag="left", tag_field="type"):
+    """One vehicle left one zone at captured_ms, at x, y; one that was lost inside was last seen then and there."""
+
+    zone: str
+    began: Beginning
+    ended: Ending
+    entered_ms: int
+    dwell_ms: int  # as far as it was seen; it was longer where it did not begin and end by crossing
+    dwell_sd_ms: float | None = None
+    x: float
+    y: float
+
+    @property
+    def subject(self) -> str:
+        """The zone."""
+        return self.zone
+
+
+class CrowdEnd(StrEnum):
+    """How an overcrowding came to its end."""
+
+    CLEARED = "cleared"
+    UNSEEN = "unseen"  # while nobody saw: it lasted at least until end_ms
+
+
+class Overcrowded(Occurrence, frozen=True, kw_only=True, omit_defaults=True, tag="overcrowded", tag_field="type"):
+    """A zone holds too many. Told when it begins to be so, again with a greater revision at each new peak and at its end.
+
+    captured_ms is when it began.
+    """
+
+    zone: str
+    limit: int
+    vehicles: int  # at its peak so far
+    end_ms: int | None = None  # None: it goes on
+    ended: CrowdEnd | None = None
+
+    @property
+    def subject(self) -> str:
+        """The zone."""
+        return self.zone
+
+
+class Movement(
+    OfTrack,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    tag="movement",
+    tag_field="type",
+    rename={"origin": "from", "destination": "to", "label": "class"},
+):
+    """One vehicle went from one place to another; captured_ms is when it reached that one."""
+
+    origin: str
+    destination: str
+    name: str | None = None  # in the scene's table
+    legal: bool | None = None  # False: declared so, or not in the table; None: there is no table
+    from_ms: int  # when it left the origin
+    to_ms: int
+    travel_ms: int
+    travel_sd_ms: float | None = None
+
+    @property
+    def subject(self) -> str:
+        """Both places."""
+        return f"{self.origin}>{self.destination}"
+
+
+class Unfinished(
+    OfTrack,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    tag="unfinished",
+    tag_field="type",
+    rename={"origin": "from", "destination": "to", "label": "class"},
+):
+    """One vehicle was seen at one end of a movement only; captured_ms is when it was last seen, x, y where.
+
+    `likeliest` is the place that is missing, by the movements this camera saw to their end, `learned` of them from
+    that origin (or to that destination); None: none were.
+    """
+
+    origin: str | None = None
+    destination: str | None = None
+    at_ms: int  # when it was at the place that is known
+    ended: Ending
+    likeliest: str | None = None
+    probability: float | None = None
+    learned: int
+    x: float
+    y: float
+
+    @property
+    def subject(self) -> str:
+        """The place that is known."""
+        return f"{self.origin or ''}>{self.destination or ''}"
+
+
+Event = Crossing | Entered | Left | Overcrowded | Movement | Unfinished
+"""Every kind of traffic event."""
 
 
 class FlowCount(msgspec.Struct, frozen=True, kw_only=True):
@@ -309,20 +582,52 @@ class FlowCount(msgspec.Struct, frozen=True, kw_only=True):
     count: int
 
 
-class LineFlow(msgspec.Struct, frozen=True, kw_only=True):
+class LaneFlow(msgspec.Struct, frozen=True, kw_only=True):
+    """What crossed one lane of a line in a window. The lanes of a line sum up to the line."""
+
+    lane: str
+    counts: list[FlowCount]
+
+
+class LineFlow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What crossed one line in a window. A class that is not listed had 0 - as far as `coverage` saw."""
 
     line: str
     counts: list[FlowCount]
+    lanes: list[LaneFlow] = []
 
 
-class ZoneFlow(msgspec.Struct, frozen=True, kw_only=True):
-    """Who was in a zone in a window, over the time seen; None where nothing was seen."""
+class MovementFlow(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    rename={"origin": "from", "destination": "to", "label": "class"},
+):
+    """Vehicles of one class that finished one movement in a window, by when they reached its end."""
+
+    origin: str
+    destination: str
+    name: str | None = None
+    legal: bool | None = None
+    label: str
+    count: int
+
+
+class ZoneFlow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who was in a zone in a window, over the time seen; None where nothing was seen.
+
+    Dwell is of those that were seen to leave in the window.
+    """
 
     zone: str
     mean_vehicles: float | None
     max_vehicles: int | None
     occupied_share: float | None  # share of the seen time with at least one vehicle inside
+    entered: int | None = None  # over the border or first seen inside
+    left: int | None = None  # over the border; who was lost inside is not among them
+    mean_dwell_ms: float | None = None
+    max_dwell_ms: int | None = None
 
 
 class Flow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -344,6 +649,7 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     members: int | None = None  # groups: cameras that reported
     members_expected: int | None = None  # groups: cameras that should have
     scene_revision: int | None = None
+    movements: list[MovementFlow] = []
 
 
 class LiveTrack(msgspec.Struct, frozen=True, array_like=True):
@@ -368,7 +674,7 @@ class LiveTracks(msgspec.Struct, frozen=True, kw_only=True):
     tracks: list[LiveTrack]
 
 
-Output = Crossing | Flow | LiveTracks
+Output = Event | Flow | LiveTracks
 """What track says of one record."""
 
 

@@ -20,12 +20,12 @@ A window with no part at all is never said: nothing is known of it.
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
-from typing import TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 
-from pipeline.core.model import Flow, FlowCount, GroupId, LineFlow, Way, ZoneFlow
+from pipeline.core.model import Flow, FlowCount, GroupId, LaneFlow, LineFlow, MovementFlow, Way, ZoneFlow
 from pipeline.errors import Poison
 
 SNAPSHOT_VERSION = 1
@@ -107,6 +107,13 @@ class Part(msgspec.Struct, frozen=True, array_like=True):
     lines: tuple[tuple[str, Counts], ...]
     zones: tuple[tuple[str, float | None, int | None, float | None], ...]  # name, mean, max, occupied share
     scene_revision: int | None = None
+    lanes: tuple[tuple[str, str, Counts], ...] = ()  # line, lane
+    dwells: tuple[
+        tuple[str, int | None, int | None, float | None, int | None], ...
+    ] = ()  # zone, entered, left, mean, max
+    movements: tuple[
+        tuple[str, str, str, int, str | None, bool | None], ...
+    ] = ()  # from, to, class, count, name, legal
 
 
 class Rollup(msgspec.Struct, frozen=True, array_like=True):
@@ -369,7 +376,22 @@ def _part(flow: Flow, order: tuple[int, int, int]) -> Part:
             ((z.zone, z.mean_vehicles, z.max_vehicles, z.occupied_share) for z in flow.zones), key=lambda zone: zone[0]
         )
     )
-    return Part(order, flow.coverage, lines, zones, flow.scene_revision)
+    return Part(
+        order,
+        flow.coverage,
+        lines,
+        zones,
+        flow.scene_revision,
+        lanes=tuple(
+            (line.line, lane.lane, tuple(sorted((c.direction.value, c.label, c.count) for c in lane.counts)))
+            for line in flow.lines
+            for lane in line.lanes
+        ),
+        dwells=tuple(
+            (z.zone, z.entered, z.left, z.mean_dwell_ms, z.max_dwell_ms) for z in flow.zones if z.entered is not None
+        ),
+        movements=tuple((m.origin, m.destination, m.label, m.count, m.name, m.legal) for m in flow.movements),
+    )
 
 
 def _counts(counter: Counter[tuple[str, str]]) -> Counts:
@@ -414,6 +436,7 @@ def _window(state: Rollup, window: int, begin: int, policy: RollupPolicy) -> _Wi
                 sum_of[direction, label] += count
         for zone, mean, most, occupied in part.zones:
             zones.setdefault(f"{source}/{zone}" if group else zone, []).append((part.coverage, mean, most, occupied))
+    more = _sums([(f"{source}/" if group else "", part) for source, part in mine])
     scenes = [part.scene_revision for _, part in mine if part.scene_revision is not None]
     flow = Flow(
         place=state.place,
@@ -425,6 +448,7 @@ def _window(state: Rollup, window: int, begin: int, policy: RollupPolicy) -> _Wi
             LineFlow(
                 line=name,
                 counts=[FlowCount(direction=Way(d), label=label, count=n) for d, label, n in _counts(lines[name])],
+                lanes=more.lanes.get(name, []),
             )
             for name in sorted(lines)
         ],
@@ -434,14 +458,68 @@ def _window(state: Rollup, window: int, begin: int, policy: RollupPolicy) -> _Wi
                 mean_vehicles=_mean((seen, mean) for seen, mean, _, _ in zones[name]),
                 max_vehicles=max((most for _, _, most, _ in zones[name] if most is not None), default=None),
                 occupied_share=_mean((seen, occupied) for seen, _, _, occupied in zones[name]),
+                **more.dwells.get(name, {}),
             )
             for name in sorted(zones)
         ],
+        movements=more.movements,
         members=reported if group else None,
         members_expected=owners if group else None,
         scene_revision=max(scenes) if scenes and not group else None,
     )
     return _Window(flow, len(mine), owners * (window // policy.part_ms))
+
+
+class _Sums(msgspec.Struct, frozen=True):
+    """What lanes, stays and movements of several parts sum up to."""
+
+    lanes: dict[str, list[LaneFlow]]  # by line
+    dwells: dict[str, dict[str, Any]]  # by zone, the fields of a ZoneFlow
+    movements: list[MovementFlow]
+
+
+def _sums(parts: Sequence[tuple[str, Part]]) -> _Sums:
+    """Sum up parts, each with what stands before its names."""
+    lanes: dict[str, dict[str, Counter[tuple[str, str]]]] = {}
+    stays: dict[str, list[tuple[int, int, float | None, int | None]]] = {}
+    went: dict[tuple[str, str, str], tuple[int, str | None, bool | None]] = {}
+    for before, part in parts:
+        for line, lane, counts in part.lanes:
+            of_lane = lanes.setdefault(before + line, {}).setdefault(lane, Counter())
+            for direction, label, count in counts:
+                of_lane[direction, label] += count
+        for zone, entered, left, mean, most in part.dwells:
+            stays.setdefault(before + zone, []).append((entered or 0, left or 0, mean, most))
+        for origin, destination, label, count, name, legal in part.movements:
+            key = (before + origin, before + destination, label)
+            went[key] = (went.get(key, (0, None, None))[0] + count, name, legal)
+    return _Sums(
+        {
+            line: [
+                LaneFlow(
+                    lane=lane, counts=[FlowCount(direction=Way(d), label=label, count=n) for d, label, n in _counts(of)]
+                )
+                for lane, of in of_line.items()
+            ]
+            for line, of_line in lanes.items()
+        },
+        {zone: _stays(of) for zone, of in stays.items()},
+        [
+            MovementFlow(origin=a, destination=b, name=name, legal=legal, label=label, count=count)
+            for (a, b, label), (count, name, legal) in sorted(went.items(), key=lambda each: each[0])
+        ],
+    )
+
+
+def _stays(of: Sequence[tuple[int, int, float | None, int | None]]) -> dict[str, Any]:
+    left = sum(n for _, n, _, _ in of)
+    dwelt = math.fsum(n * mean for _, n, mean, _ in of if mean is not None)
+    return {
+        "entered": sum(n for n, _, _, _ in of),
+        "left": left,
+        "mean_dwell_ms": round(dwelt / left, 1) if left else None,
+        "max_dwell_ms": max((most for _, _, _, most in of if most is not None), default=None),
+    }
 
 
 def _mean(seen_and_value: Iterator[tuple[float, float | None]]) -> float | None:

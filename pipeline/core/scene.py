@@ -5,29 +5,31 @@ depend on, with the (epoch, seq) of the last record it includes: the same record
 bit, from a file, from Kafka, or again after a crash. What is not newer than the memory changes nothing.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 import msgspec
 
-from pipeline.core.crossing import CrossingPolicy, LineMemory, step
-from pipeline.core.geometry import inside
+from pipeline.core.crossing import CrossingPolicy
+from pipeline.core.crowding import Crowd
+from pipeline.core.measuring import Measure, Moment, Trail
 from pipeline.core.model import (
     CameraId,
     Clock,
     Closed,
-    Crossing,
     Detections,
-    Flow,
+    Ending,
+    Event,
     Gap,
     Header,
     LiveTrack,
     LiveTracks,
     Opened,
     Output,
-    Point,
     Record,
     Scene,
 )
+from pipeline.core.movements import Learned
 from pipeline.core.tracking import Track, TrackingPolicy, follow
 from pipeline.core.windows import WindowPolicy, Windows, counted, passed, saw
 
@@ -40,14 +42,6 @@ class ScenePolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     windows: WindowPolicy = WindowPolicy()
     wait_for_close_ms: int = 30_000  # a moved camera's new epoch waits this long for the end of the old one
     held_records: int = 2_000  # and no more records than this wait
-
-
-class Trail(msgspec.Struct, frozen=True, array_like=True):
-    """How far a track's path has been measured against the scene."""
-
-    foot: Point
-    foot_ms: int
-    lines: dict[str, LineMemory] = {}
 
 
 class Memory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -64,6 +58,9 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     scene: Scene | None = None
     tracks: list[Track] = []
     trails: dict[str, Trail] = {}
+    crowds: dict[str, Crowd] = {}  # by zone
+    learned: Learned = Learned()  # where vehicles go
+    model: str = ""  # what saw the last picture
     windows: Windows = Windows()
     held: list[Record] = []  # records of a later epoch that must wait for the end of this one
 
@@ -119,14 +116,17 @@ def observe(memory: Memory, record: Record, policy: ScenePolicy) -> Observed:
     return _later_epoch(memory, record, policy)
 
 
-def finish(memory: Memory, policy: ScenePolicy) -> tuple[Memory, list[Flow]]:
-    """End a log for good (a file without a broker): emit every window that has something to say."""
+def finish(memory: Memory, policy: ScenePolicy) -> tuple[Memory, list[Output]]:
+    """End a log for good (a file without a broker): tell what is unfinished, and every window that has something to say."""
     if memory.now_ms is None:
         return memory, []
+    clock = memory.opened.clock if memory.opened is not None else Clock.ARRIVAL
+    moment = Moment(memory.log, memory.camera, memory.epoch, memory.seq, memory.now_ms, clock, memory.model)
+    memory, outputs = _cut(memory, moment, _aspect(memory), policy)
     windows, flows = passed(
-        memory.windows, memory.now_ms, camera=memory.camera, scene=memory.scene, policy=policy.windows, final=True
+        memory.windows, memory.now_ms or 0, camera=memory.camera, scene=memory.scene, policy=policy.windows, final=True
     )
-    return msgspec.structs.replace(memory, windows=windows), flows
+    return msgspec.structs.replace(memory, windows=windows), [*outputs, *flows]
 
 
 def _later_epoch(memory: Memory, record: Record, policy: ScenePolicy) -> Observed:
@@ -193,9 +193,9 @@ def _take(memory: Memory, record: Record, policy: ScenePolicy) -> tuple[Memory, 
     outputs: list[Output] = []
     match body:
         case Opened():
-            memory = _open(memory, header, body)
+            memory, outputs = _open(memory, header, body, policy)
         case Scene():
-            memory = _draw(memory, body)
+            memory, outputs = _draw(memory, header, body, policy)
         case Gap():
             memory = _blind(memory)
         case Detections():
@@ -222,27 +222,72 @@ def _hold_ms(memory: Memory, policy: ScenePolicy) -> int:
     return max(policy.windows.hold_ms, round(3000 / fps) if fps else 0)
 
 
-def _open(memory: Memory, header: Header, opened: Opened) -> Memory:
+def _open(memory: Memory, header: Header, opened: Opened, policy: ScenePolicy) -> tuple[Memory, list[Output]]:
     if memory.epoch == header.epoch and memory.opened is not None:
-        return memory  # a keyframe
+        return memory, []  # a keyframe
+    aspect = _aspect(memory, header)  # of the epoch that ends
     memory = msgspec.structs.replace(_blind(memory), opened=opened, closed=False)
+    outputs: list[Output] = []
     if opened.restarts or (memory.now_ms is not None and header.captured_ms < memory.now_ms):
-        memory = msgspec.structs.replace(
-            memory, tracks=[], trails={}, now_ms=None if opened.restarts else memory.now_ms
-        )
-    return memory
+        memory, outputs = _cut(memory, _moment(header, memory.model), aspect, policy)
+        memory = msgspec.structs.replace(memory, now_ms=None if opened.restarts else memory.now_ms)
+    return memory, outputs
 
 
-def _draw(memory: Memory, scene: Scene) -> Memory:
-    """A new scene: lines that stayed where they were go on counting, the others begin anew."""
-    if memory.scene is not None and scene.revision == memory.scene.revision and scene == memory.scene:
-        return memory  # a keyframe
-    same = {line.name for line in scene.lines if memory.scene and line in memory.scene.lines}
+def _cut(memory: Memory, moment: Moment, aspect: float, policy: ScenePolicy) -> tuple[Memory, list[Output]]:
+    """Sight ends for every track and every crowd."""
+    outputs: list[Output] = []
+    if memory.scene is not None:
+        measure = Measure(memory.scene, moment, aspect, policy.crossing, memory.learned)
+        for track in memory.tracks:
+            if track.id in memory.trails:
+                measure.end(track, memory.trails[track.id], Ending.CUT)
+        measure.end_crowds(memory.crowds)
+        outputs += measure.events
+    return msgspec.structs.replace(memory, tracks=[], trails={}, crowds={}), outputs
+
+
+def _draw(memory: Memory, header: Header, scene: Scene, policy: ScenePolicy) -> tuple[Memory, list[Output]]:
+    """A new scene: lines and zones that stayed where they were go on, the others begin anew.
+
+    Where places or movements changed, journeys and what was learned of them begin anew.
+    """
+    old = memory.scene
+    if old is not None and scene == old:
+        return memory, []  # a keyframe
+    same = {line.name for line in scene.lines if old and line in old.lines}
+    stay = {zone.name for zone in scene.zones if old and zone in old.zones}
+    outputs: list[Output] = []
+    if old is not None:
+        measure = Measure(old, _moment(header, memory.model), _aspect(memory, header), policy.crossing, memory.learned)
+        gone = [zone.name for zone in old.zones if zone.name not in stay]
+        for track in memory.tracks:
+            if track.id in memory.trails:
+                measure.leave_zones(track, memory.trails[track.id], gone)
+        measure.end_crowds({zone: crowd for zone, crowd in memory.crowds.items() if zone in gone})
+        outputs += measure.events
+    goes_on = old is not None and (scene.lines, scene.zones, scene.movements, scene.movement_places) == (
+        old.lines,
+        old.zones,
+        old.movements,
+        old.movement_places,
+    )
     trails = {
-        track: msgspec.structs.replace(trail, lines={name: kept for name, kept in trail.lines.items() if name in same})
+        track: msgspec.structs.replace(
+            trail,
+            lines={name: kept for name, kept in trail.lines.items() if name in same},
+            zones={name: kept for name, kept in trail.zones.items() if name in stay},
+            journey=trail.journey if goes_on else None,
+        )
         for track, trail in memory.trails.items()
     }
-    return msgspec.structs.replace(memory, scene=scene, trails=trails)
+    crowds = {zone: crowd for zone, crowd in memory.crowds.items() if zone in stay}
+    learned = memory.learned if goes_on else Learned()
+    return msgspec.structs.replace(memory, scene=scene, trails=trails, crowds=crowds, learned=learned), outputs
+
+
+def _moment(header: Header, model: str) -> Moment:
+    return Moment(header.log, header.camera, header.epoch, header.seq, header.captured_ms, header.clock, model)
 
 
 def _look(memory: Memory, header: Header, seen: Detections, policy: ScenePolicy) -> tuple[Memory, list[Output]]:
@@ -254,26 +299,43 @@ def _look(memory: Memory, header: Header, seen: Detections, policy: ScenePolicy)
     aspect = _aspect(memory, header)
     sure = policy.tracking.evidence
     windows = memory.windows
-    if memory.seen_ms is not None and 0 < header.captured_ms - memory.seen_ms <= _hold_ms(memory, policy):
-        windows = saw(windows, memory.seen_ms, header.captured_ms, _inside(memory, aspect, sure), policy.windows)
-    tracks, _ = follow(
+    blind = memory.seen_ms is None or header.captured_ms - memory.seen_ms > _hold_ms(memory, policy)
+    if memory.seen_ms is not None and not blind and header.captured_ms > memory.seen_ms:
+        windows = saw(windows, memory.seen_ms, header.captured_ms, _inside(memory), policy.windows)
+    tracks, ended = follow(
         memory.tracks, seen, at=(header.epoch, header.seq, header.captured_ms), aspect=aspect, policy=policy.tracking
     )
-    trails: dict[str, Trail] = {}
-    crossings: list[Crossing] = []
-    for track in tracks:
-        trail = memory.trails.get(track.id, Trail(track.foot(aspect), track.seen_ms))
-        if track.seen_ms > trail.foot_ms and track.weight >= sure:
-            trail, found = _measure(memory, header, track, trail, aspect, policy)
-            crossings += found
-        trails[track.id] = trail
-    windows = counted(windows, crossings, policy.windows)
+    trails = {
+        track.id: memory.trails.get(track.id) or Trail(track.foot(aspect), track.seen_ms, height=track.height)
+        for track in tracks
+    }
+    crowds, learned, events = memory.crowds, memory.learned, list[Event]()
+    if memory.scene is not None:
+        measure = Measure(memory.scene, _moment(header, seen.model), aspect, policy.crossing, learned)
+        for track in ended:
+            if track.id in memory.trails:
+                measure.end(track, memory.trails[track.id], Ending.LOST)
+        for track in tracks:
+            if track.seen_ms > trails[track.id].foot_ms and track.weight >= sure:
+                trails[track.id] = measure.follow(track, trails[track.id])
+        crowds = measure.crowds(crowds, _occupancy(memory.scene, trails), blind=blind)
+        learned, events = measure.learned, measure.events
+    windows = counted(windows, events, policy.windows, now_ms=header.captured_ms)
     live = [_live(t, aspect) for t in tracks if t.seen_ms == header.captured_ms and t.weight >= sure]
-    memory = msgspec.structs.replace(memory, tracks=tracks, trails=trails, windows=windows, seen_ms=header.captured_ms)
+    memory = msgspec.structs.replace(
+        memory,
+        tracks=tracks,
+        trails=trails,
+        crowds=crowds,
+        learned=learned,
+        model=seen.model,
+        windows=windows,
+        seen_ms=header.captured_ms,
+    )
     shown = LiveTracks(
         camera=memory.camera, epoch=header.epoch, seq=header.seq, captured_ms=header.captured_ms, tracks=live
     )
-    return memory, [*crossings, shown]
+    return memory, [*events, shown]
 
 
 def _live(track: Track, aspect: float) -> LiveTrack:
@@ -281,63 +343,22 @@ def _live(track: Track, aspect: float) -> LiveTrack:
     return LiveTrack(track.id, track.label, x1, y1, x2, y2, round(track.score, 4))
 
 
-def _measure(
-    memory: Memory, header: Header, track: Track, trail: Trail, aspect: float, policy: ScenePolicy
-) -> tuple[Trail, list[Crossing]]:
-    """Hold a track's newest step against every line of the scene."""
-    foot, lines, found = track.foot(aspect), dict(trail.lines), []
-    for line in memory.scene.lines if memory.scene else []:
-        if line.classes is not None and track.label not in line.classes:
-            continue
-        lines[line.name], crossed = step(
-            line,
-            lines.get(line.name),
-            before=trail.foot,
-            before_ms=trail.foot_ms,
-            after=foot,
-            after_ms=track.seen_ms,
-            height=track.height,
-            aspect=aspect,
-            policy=policy.crossing,
-        )
-        if crossed is not None:
-            nickname = line.to_right if crossed.way == "to_right" else line.to_left
-            found.append(
-                Crossing(
-                    id=f"{header.log}/{memory.camera}/{track.id}/{line.name}/{crossed.nth}",
-                    camera=memory.camera,
-                    line=line.name,
-                    direction=crossed.way,
-                    direction_name=nickname,
-                    label=track.label,
-                    score=round(track.score, 4),
-                    captured_ms=crossed.captured_ms,
-                    x=round(crossed.at[0], 5),
-                    y=round(crossed.at[1], 5),
-                    track=track.id,
-                    clock=Clock(header.clock),
-                    scene_revision=memory.scene.revision if memory.scene else 0,
-                    epoch=header.epoch,
-                )
-            )
-    return Trail(foot, track.seen_ms, lines), found
-
-
-def _inside(memory: Memory, aspect: float, sure: float) -> dict[str, int]:
+def _inside(memory: Memory) -> dict[str, int]:
     """How many vehicles stand in each zone now; one lost from sight a moment ago is still there."""
-    if memory.scene is None:
-        return {}
-    standing = [t for t in memory.tracks if t.weight >= sure]
-    return {
-        zone.name: sum(
-            inside(zone.points, t.foot(aspect)) for t in standing if zone.classes is None or t.label in zone.classes
-        )
-        for zone in memory.scene.zones
-    }
+    return _occupancy(memory.scene, memory.trails) if memory.scene is not None else {}
 
 
-def _aspect(memory: Memory, header: Header) -> float:
+def _occupancy(scene: Scene, trails: Mapping[str, Trail]) -> dict[str, int]:
+    held = {zone.name: 0 for zone in scene.zones}
+    for trail in trails.values():
+        for zone, presence in trail.zones.items():
+            if presence.inside and zone in held:
+                held[zone] += 1
+    return held
+
+
+def _aspect(memory: Memory, header: Header | None = None) -> float:
     if memory.opened is not None:
         return memory.opened.source_size.aspect
-    size = header.source_size or header.size
+    size = (header.source_size or header.size) if header is not None else None
     return size.aspect if size is not None else 16 / 9

@@ -1,4 +1,4 @@
-"""Windows of flow: what crossed which line and who was in which zone, by stretches of capture time.
+"""Windows of flow: what crossed which line, who was in which zone, who went where, by stretches of capture time.
 
 A window says how much of it was seen (coverage), so that a quiet road and a blind camera never look alike.
 Windows close by capture time alone: ticks in the log move it on when no picture comes.
@@ -8,7 +8,23 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from pipeline.core.model import Crossing, Flow, FlowCount, LineFlow, Scene, Way, ZoneFlow
+from pipeline.core.model import (
+    Crossing,
+    Ending,
+    Entered,
+    Event,
+    Flow,
+    FlowCount,
+    LaneFlow,
+    Left,
+    LineFlow,
+    Movement,
+    MovementFlow,
+    Scene,
+    Way,
+    ZoneFlow,
+)
+from pipeline.core.movements import Places, places_of
 
 
 class WindowPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -26,6 +42,10 @@ class ZoneSum(msgspec.Struct, frozen=True, array_like=True):
     vehicle_ms: int = 0
     occupied_ms: int = 0
     most: int = 0
+    entered: int = 0
+    left: int = 0  # over the border
+    dwell_ms: int = 0  # of those, all together
+    longest_ms: int = 0
 
 
 class Window(msgspec.Struct, frozen=True, array_like=True):
@@ -37,6 +57,8 @@ class Window(msgspec.Struct, frozen=True, array_like=True):
     zones: dict[str, ZoneSum] = {}
     revision: int = -1  # of the record last emitted; -1: none yet
     changed: bool = True  # since that record
+    lanes: dict[str, int] = {}  # "line|lane|way|class" -> vehicles
+    movements: dict[str, int] = {}  # "from|to|class" -> vehicles
 
 
 class Windows(msgspec.Struct, frozen=True, array_like=True):
@@ -54,24 +76,62 @@ def saw(windows: Windows, from_ms: int, to_ms: int, inside: Mapping[str, int], p
         zones = dict(window.zones)
         for zone, vehicles in inside.items():
             z = zones.get(zone, ZoneSum())
-            zones[zone] = ZoneSum(
-                z.vehicle_ms + vehicles * ms, z.occupied_ms + (ms if vehicles else 0), max(z.most, vehicles)
+            zones[zone] = msgspec.structs.replace(
+                z,
+                vehicle_ms=z.vehicle_ms + vehicles * ms,
+                occupied_ms=z.occupied_ms + (ms if vehicles else 0),
+                most=max(z.most, vehicles),
             )
         changed[start] = msgspec.structs.replace(window, seen_ms=window.seen_ms + ms, zones=zones, changed=True)
     return _sorted(changed)
 
 
-def counted(windows: Windows, crossings: Iterable[Crossing], policy: WindowPolicy) -> Windows:
-    """Note crossings, each in the window it happened in."""
+def counted(windows: Windows, events: Iterable[Event], policy: WindowPolicy, *, now_ms: int | None = None) -> Windows:
+    """Note events, each in the window it happened in.
+
+    Args:
+        windows: the windows so far.
+        events: crossings, stays in zones and movements; others say nothing that is summed up.
+        policy: window length and memory.
+        now_ms: the latest capture time known; what happened in a window that can no longer change by then, as who
+            was lost before a long gap, is left out. None: nothing is.
+    """
     changed = {w.start_ms: w for w in windows.open}
-    for c in crossings:
-        start = c.captured_ms - c.captured_ms % policy.window_ms
-        window = changed.get(start, Window(start))
-        key = f"{c.line}|{c.direction.value}|{c.label}"
-        changed[start] = msgspec.structs.replace(
-            window, counts={**window.counts, key: window.counts.get(key, 0) + 1}, changed=True
-        )
+    for event in events:
+        if not isinstance(event, Crossing | Entered | Left | Movement):
+            continue
+        start = event.captured_ms - event.captured_ms % policy.window_ms
+        if now_ms is not None and start + policy.window_ms + policy.keep_ms <= now_ms:
+            continue
+        changed[start] = _with(changed.get(start, Window(start)), event)
     return _sorted(changed)
+
+
+def _with(window: Window, event: Crossing | Entered | Left | Movement) -> Window:
+    match event:
+        case Crossing():
+            key = f"{event.line}|{event.direction.value}|{event.label}"
+            lanes = window.lanes
+            if event.lane is not None:
+                lanes = _one_more(lanes, f"{event.line}|{event.lane}|{event.direction.value}|{event.label}")
+            return msgspec.structs.replace(window, counts=_one_more(window.counts, key), lanes=lanes, changed=True)
+        case Movement():
+            key = f"{event.origin}|{event.destination}|{event.label}"
+            return msgspec.structs.replace(window, movements=_one_more(window.movements, key), changed=True)
+        case Entered():
+            z = window.zones.get(event.zone, ZoneSum())
+            z = msgspec.structs.replace(z, entered=z.entered + 1)
+        case Left(ended=Ending.CROSSED):
+            z = window.zones.get(event.zone, ZoneSum())
+            dwell, longest = z.dwell_ms + event.dwell_ms, max(z.longest_ms, event.dwell_ms)
+            z = msgspec.structs.replace(z, left=z.left + 1, dwell_ms=dwell, longest_ms=longest)
+        case _:
+            return window
+    return msgspec.structs.replace(window, zones={**window.zones, event.zone: z}, changed=True)
+
+
+def _one_more(counts: dict[str, int], key: str) -> dict[str, int]:
+    return {**counts, key: counts.get(key, 0) + 1}
 
 
 def passed(
@@ -112,26 +172,54 @@ def _flow(window: Window, camera: str, scene: Scene | None, policy: WindowPolicy
         name, way, label = key.split("|")
         lines.setdefault(name, []).append(FlowCount(direction=Way(way), label=label, count=count))
     zones = {zone.name: ZoneSum() for zone in (scene.zones if scene else [])} | window.zones
-    seen = window.seen_ms
     return Flow(
         place=camera,
         kind="camera",
         start_ms=window.start_ms,
         window_ms=policy.window_ms,
-        coverage=round(seen / policy.window_ms, 4),
-        lines=[LineFlow(line=name, counts=counts) for name, counts in lines.items()],
-        zones=[
-            ZoneFlow(
-                zone=name,
-                mean_vehicles=round(z.vehicle_ms / seen, 4) if seen else None,
-                max_vehicles=z.most if seen else None,
-                occupied_share=round(z.occupied_ms / seen, 4) if seen else None,
-            )
-            for name, z in zones.items()
-        ],
+        coverage=round(window.seen_ms / policy.window_ms, 4),
+        lines=[LineFlow(line=name, counts=counts, lanes=_lanes(window, name, scene)) for name, counts in lines.items()],
+        zones=[_zone(name, z, window.seen_ms) for name, z in zones.items()],
+        movements=_movements(window, places_of(scene) if scene is not None else None),
         revision=window.revision,
         scene_revision=scene.revision if scene else None,
     )
+
+
+def _lanes(window: Window, line: str, scene: Scene | None) -> list[LaneFlow]:
+    drawn = next((each for each in (scene.lines if scene else []) if each.name == line), None)
+    lanes: dict[str, list[FlowCount]] = {lane.name: [] for lane in (drawn.lanes if drawn else [])}
+    for key, count in sorted(window.lanes.items()):
+        name, lane, way, label = key.split("|")
+        if name == line:
+            lanes.setdefault(lane, []).append(FlowCount(direction=Way(way), label=label, count=count))
+    return [LaneFlow(lane=lane, counts=counts) for lane, counts in lanes.items()]
+
+
+def _zone(name: str, z: ZoneSum, seen_ms: int) -> ZoneFlow:
+    return ZoneFlow(
+        zone=name,
+        mean_vehicles=round(z.vehicle_ms / seen_ms, 4) if seen_ms else None,
+        max_vehicles=z.most if seen_ms else None,
+        occupied_share=round(z.occupied_ms / seen_ms, 4) if seen_ms else None,
+        entered=z.entered if seen_ms else None,
+        left=z.left if seen_ms else None,
+        mean_dwell_ms=round(z.dwell_ms / z.left, 1) if z.left else None,
+        max_dwell_ms=z.longest_ms if z.left else None,
+    )
+
+
+def _movements(window: Window, places: Places | None) -> list[MovementFlow]:
+    """Those that were made. One that is not here was made by nobody - as far as `coverage` saw."""
+    out = []
+    for key, count in sorted(window.movements.items()):
+        origin, destination, label = key.split("|")
+        name = places.name(origin, destination) if places is not None else None
+        legal = places.legal(origin, destination) if places is not None else None
+        out.append(
+            MovementFlow(origin=origin, destination=destination, name=name, legal=legal, label=label, count=count)
+        )
+    return out
 
 
 def _sorted(windows: Mapping[int, Window]) -> Windows:

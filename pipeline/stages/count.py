@@ -18,14 +18,16 @@ from pipeline.core.model import (
     Camera,
     CameraId,
     Clock,
-    Crossing,
     Detections,
+    Event,
     Flow,
     Frame,
     Gap,
     GapReason,
     Header,
+    Occurrence,
     Opened,
+    Output,
     Record,
     Scene,
     Size,
@@ -47,9 +49,9 @@ class CountPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Counted(msgspec.Struct, frozen=True, kw_only=True):
-    """A crossing, with its place in the survey's files."""
+    """An event, with its place in the survey's files."""
 
-    crossing: Crossing
+    event: Event
     file: str
     t_seconds: float  # from the first frame of that file
 
@@ -76,7 +78,7 @@ async def count(
         policy: batching and beliefs.
 
     Yields:
-        Crossings and windows as soon as they are known, and the progress after every batch.
+        Events and windows as soon as they are known, and the progress after every batch.
 
     Raises:
         Fatal: a file cannot be read, there is no model for it, or the scene was drawn on a picture of another shape.
@@ -93,9 +95,8 @@ async def count(
                     for said in survey.take(picture, answer):
                         yield said
                 yield survey.progress()
-    _, flows = finish(survey.memory, policy.scene)
-    for flow in flows:
-        yield flow
+    for said in survey.finish():
+        yield said
 
 
 class _Survey:
@@ -148,10 +149,18 @@ class _Survey:
         self.seq += 1
         observed = observe(self.memory, Record(header, body), self.policy.scene)
         self.memory = observed.memory
+        return self._told(observed.outputs)
+
+    def finish(self) -> list[Counted | Flow]:
+        """The end of the last file."""
+        self.memory, outputs = finish(self.memory, self.policy.scene)
+        return self._told(outputs)
+
+    def _told(self, outputs: Sequence[Output]) -> list[Counted | Flow]:
         return [
-            _counted(output, self.begins) if isinstance(output, Crossing) else output
-            for output in observed.outputs
-            if isinstance(output, Crossing | Flow)
+            _counted(output, self.begins) if isinstance(output, Occurrence) else output
+            for output in outputs
+            if isinstance(output, Occurrence | Flow)
         ]
 
     def progress(self) -> Progress:
@@ -212,6 +221,6 @@ def check_shape(scene: Scene, size: Size, source: str) -> None:
         )
 
 
-def _counted(crossing: Crossing, begins: Sequence[tuple[int, str]]) -> Counted:
-    began, file = next((b for b in reversed(begins) if b[0] <= crossing.captured_ms), begins[0])
-    return Counted(crossing=crossing, file=file, t_seconds=round((crossing.captured_ms - began) / 1000, 3))
+def _counted(event: Event, begins: Sequence[tuple[int, str]]) -> Counted:
+    began, file = next((b for b in reversed(begins) if b[0] <= event.captured_ms), begins[0])
+    return Counted(event=event, file=file, t_seconds=round((event.captured_ms - began) / 1000, 3))

@@ -153,7 +153,7 @@ def encode_event(event: Event) -> Encoded:
         ("ce_type", f"gantry.{_type_of(event)}.v{VERSION}"),
         ("ce_source", f"/cameras/{event.camera}"),
         ("ce_time", iso(event.captured_ms)),
-        ("ce_subject", event.line),
+        ("ce_subject", event.subject),
         ("ce_revision", str(event.revision)),
         ("content-type", "application/json"),
     ]

@@ -43,7 +43,7 @@ def test_the_same_event_is_in_both_files(tmp_path):
     (row,) = rows(tmp_path / "events.csv")
     assert names(tmp_path) == FILES
     assert tuple(row) == EVENT_COLUMNS
-    assert row == {column: str(event[column]) for column in EVENT_COLUMNS}
+    assert row == {column: str(event.get(column, "")) for column in EVENT_COLUMNS}
     assert event["local_time"] == "2026-05-01T08:00:00.000+02:00"
     assert (event["file"], event["t_seconds"], event["class"]) == ("één.mp4", 1.25, "car")
 

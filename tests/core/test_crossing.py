@@ -4,22 +4,24 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pipeline.core.crossing import CrossingPolicy, step
-from pipeline.core.model import Line, Way
+from pipeline.core.anchors import step_of
+from pipeline.core.crossing import CrossingPolicy, advance, lane_of, ruler
+from pipeline.core.model import Lane, Line, Way
 
 LINE = Line(name="a", start=(0.2, 0.5), end=(0.8, 0.5))  # facing right: below (greater y) is the right hand
-POLICY = CrossingPolicy(band_heights=0.1, band_least=0.004)
-HEIGHT = 0.1  # the band's half-width is 0.01
+BAND = 0.01  # the dead band's half-width, in picture heights
+
+
+def step(memory, before, after, begin_ms, end_ms, *, line=LINE, aspect=16 / 9):
+    measure = ruler(line.start, line.end, aspect)
+    return advance(measure, memory, step_of(before, begin_ms, after, end_ms, band=BAND, aspect=aspect))
 
 
 def walk(path, *, line=LINE, every_ms=100):
     """The crossings of a path of foot points, one sighting every `every_ms`."""
     memory, found = None, []
     for n, (before, after) in enumerate(itertools.pairwise(path)):
-        memory, crossed = step(
-            line, memory, before=before, before_ms=n * every_ms, after=after, after_ms=(n + 1) * every_ms,
-            height=HEIGHT, aspect=16 / 9, policy=POLICY,
-        )  # fmt: skip
+        memory, crossed = step(memory, before, after, n * every_ms, (n + 1) * every_ms, line=line)
         found += [crossed] if crossed else []
     return found
 
@@ -95,11 +97,46 @@ def test_the_crossing_time_does_not_depend_on_how_often_a_steady_vehicle_is_seen
     assume(times[-1] != 5_100)  # just there, the last bit of a float decides
     memory, found = None, []
     for before, after in itertools.pairwise(times):
-        memory, crossed = step(
-            LINE, memory, before=(0.5, before / 10_000), before_ms=before, after=(0.5, after / 10_000), after_ms=after,
-            height=HEIGHT, aspect=1.0, policy=POLICY,
-        )  # fmt: skip
+        memory, crossed = step(memory, (0.5, before / 10_000), (0.5, after / 10_000), before, after, aspect=1.0)
         found += [crossed] if crossed else []
 
     assert len(found) == (times[-1] > 5_100)  # the line and half the dead band are behind it
     assert all(abs(c.captured_ms - 5_000) <= 1 for c in found)
+
+
+def test_a_walker_is_held_to_a_narrower_band_than_a_car_of_the_same_height():
+    policy = CrossingPolicy()
+
+    assert policy.band("person", 0.2) < policy.band("bicycle", 0.2) < policy.band("car", 0.2)
+    assert policy.band("person", 0.001) == policy.band_least
+
+
+def test_the_time_is_surer_the_faster_a_vehicle_crosses():
+    (slow,) = walk(down(0.44, 0.46, 0.48, 0.5, 0.52, 0.54))
+    (fast,) = walk(down(0.3, 0.4, 0.6, 0.7))
+
+    assert slow.sd_ms == pytest.approx(25.0)  # half a band, 0.005, at 0.2 a second
+    assert fast.sd_ms == pytest.approx(2.5)
+
+
+LANES = [Lane(name="slow", start=0.1, end=0.4), Lane(name="fast", start=0.5, end=0.9)]
+
+
+@pytest.mark.parametrize(
+    ("along", "lane"), [(0.0, "slow"), (0.4, "slow"), (0.44, "slow"), (0.46, "fast"), (0.5, "fast"), (1.0, "fast")]
+)
+def test_who_crosses_beside_all_lanes_is_in_the_nearest(along, lane):
+    assert lane_of(LANES, along) == lane
+
+
+def test_a_border_between_two_lanes_belongs_to_the_second_and_a_line_without_lanes_has_none():
+    side_by_side = [Lane(name="a", start=0.0, end=0.5), Lane(name="b", start=0.5, end=1.0)]
+
+    assert lane_of(side_by_side, 0.5) == "b"
+    assert lane_of([], 0.5) is None
+
+
+def test_the_place_along_the_line_is_told_for_the_lane():
+    (crossed,) = walk([(0.35, 0.4), (0.35, 0.6)])
+
+    assert crossed.along == pytest.approx(0.25)

@@ -560,7 +560,16 @@ STRETCH_V1 = (
 )
 
 
-def test_states_saved_by_the_first_version_are_read_and_written_as_they_were():
+CAMERA_NOW = (
+    "9901a26331a663616d657261cf0000019b76db1d300081a2633182cf0000019b76daa8009893000001cb3ff0000000000000"
+    "9192a473746f709193a8746f5f7269676874a3636172019194a3626f78cb3ff000000000000001cb3fe0000000000000c090"
+    "9090cf0000019b76db1d309893000001cb3fd00000000000009192a473746f709193a8746f5f7269676874a3636172019194"
+    "a3626f78cb3ff000000000000001cb3fe0000000000000c090909081cdea6081cf0000019b76daa800009092ffff"
+)
+"""As CAMERA_V1, with what lanes, stays and movements came to: a reader of then passes over them."""
+
+
+def test_states_saved_by_the_first_version_are_read_and_those_of_now_are_written_as_they_were():
     """These lie in changelogs; a new layout needs a new SNAPSHOT_VERSION that reads this one."""
     camera, _, _ = fold_all([part(0), part(1, coverage=0.25)])
     group = GroupTable()
@@ -569,7 +578,7 @@ def test_states_saved_by_the_first_version_are_read_and_written_as_they_were():
     assert state_from(bytes.fromhex(CAMERA_V1), Rollup) == camera
     assert state_from(bytes.fromhex(HEAD_V1), Head) == state_from(group.values["head"], Head)
     assert state_from(bytes.fromhex(STRETCH_V1), Rollup) == group.stretch(T0)
-    assert state_bytes(camera).hex() == CAMERA_V1
+    assert state_bytes(camera).hex() == CAMERA_NOW
 
 
 def test_a_state_survives_its_bytes():

@@ -240,7 +240,8 @@ def test_zone_occupancy_is_who_stood_inside_over_the_time_seen():
 def test_a_file_that_ends_tells_its_last_window():
     _, _, memory = run(road().records)
 
-    _, (flow,) = finish(memory, ScenePolicy())
+    _, outputs = finish(memory, ScenePolicy())
+    (flow,) = flows(outputs)
 
     assert sum(c.count for c in flow.lines[0].counts) == 4
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.core.model import Boxes, Crossing, DeadLetter, Flow, Record
+from pipeline.core.model import Boxes, DeadLetter, Flow, Occurrence, Record
 from pipeline.core.scene import Memory
 from pipeline.errors import Fatal
 from pipeline.stages.track import Snapshot, TrackPolicy, track
@@ -30,7 +30,7 @@ def road():
 
 RECORDS = road()
 ALL = len(RECORDS)
-STRAIGHT = {o.id: o for o in run(RECORDS)[0] if isinstance(o, Crossing)}
+STRAIGHT = {o.id: o for o in run(RECORDS)[0] if isinstance(o, Occurrence)}
 FLOWS = {(f.start_ms, f.revision): f for f in run(RECORDS)[0] if isinstance(f, Flow)}
 
 

@@ -2,15 +2,24 @@
 
 from pipeline.adapters.kafka.admin import _LogId
 from pipeline.core.crossing import LineMemory
+from pipeline.core.crowding import Crowd
+from pipeline.core.measuring import Trail
 from pipeline.core.model import (
+    Anchor,
+    Beginning,
     Boxes,
     Camera,
     CameraState,
     Clock,
     Closed,
     Crossing,
+    CrowdEnd,
+    Crowding,
     DeadLetter,
+    Declared,
     Detections,
+    Ending,
+    Entered,
     Flow,
     FlowCount,
     Frame,
@@ -18,24 +27,33 @@ from pipeline.core.model import (
     GapReason,
     Group,
     Header,
+    Lane,
+    LaneFlow,
+    Left,
     Line,
     LineFlow,
     LiveTrack,
     LiveTracks,
+    Movement,
+    MovementFlow,
     Opened,
+    Overcrowded,
     Placement,
     Record,
     Scene,
     Size,
     Tick,
+    Unfinished,
     Way,
     Zone,
     ZoneFlow,
 )
+from pipeline.core.movements import Journey, Learned
 from pipeline.core.rollup import Member
-from pipeline.core.scene import Memory, Trail
+from pipeline.core.scene import Memory
 from pipeline.core.tracking import Track
 from pipeline.core.windows import Window, Windows, ZoneSum
+from pipeline.core.zones import Presence
 from pipeline.stages.capture.epochs import EpochValue
 from pipeline.stages.track import Snapshot
 
@@ -50,6 +68,23 @@ SCENE = Scene(
     revision=2,
     lines=[Line(name="stop", start=(0.1, 0.5), end=(0.9, 0.5), to_right="southbound", classes=["car", "bus"])],
     zones=[Zone(name="box", points=[(0.1, 0.1), (0.9, 0.1), (0.5, 0.9)])],
+)
+MEASURED = Scene(
+    drawn_on=Size(1280, 704),
+    revision=3,
+    lines=[
+        Line(name="stop", start=(0.1, 0.5), end=(0.9, 0.5), lanes=[Lane(name="fast", start=0.0, end=0.5)]),
+        Line(name="far", start=(0.1, 0.2), end=(0.9, 0.2)),
+    ],
+    zones=[
+        Zone(
+            name="box",
+            points=[(0.1, 0.1), (0.9, 0.1), (0.5, 0.9)],
+            overcrowded=Crowding(vehicles=8, for_s=20.0, until=5),
+        )
+    ],
+    anchors={"truck": Anchor.CENTRE},
+    movements=[Declared(name="through", origin="stop/to_right", destination="box", legal=False)],
 )
 
 RECORDS = {
@@ -77,6 +112,7 @@ RECORDS = {
         ),
     ),
     "scene": Record(CONTROL, SCENE),
+    "scene-measured": Record(CONTROL, MEASURED),
     "tick": Record(CONTROL, Tick(state=CameraState.BACKOFF)),
     "gap": Record(CONTROL, Gap(from_ms=1, to_ms=2, reason=GapReason.OVERFLOW, frames=3)),
     "closed": Record(CONTROL, Closed(last_seq=6, reason="stopped")),
@@ -86,15 +122,61 @@ CROSSING = Crossing(
     id="0f3a/north-1/41-7-0/stop/1", camera="north-1", line="stop", direction=Way.TO_RIGHT, direction_name="southbound", label="car",
     score=0.8712, captured_ms=1767225600123, x=0.4, y=0.5, track="41-7-0", clock=Clock.RTCP, scene_revision=2, epoch=41,
 )  # fmt: skip
+ROAD_USER = {
+    "camera": "north-1", "track": "41-7-0", "label": "car", "score": 0.8712, "class_share": 0.91, "captured_ms": 1767225600123,
+    "clock": Clock.RTCP, "scene_revision": 2, "epoch": 41, "model": "yolov8n@f59b3d833e2f",
+}  # fmt: skip
+EVENTS = {
+    "crossing": CROSSING,
+    "crossing-lane": Crossing(
+        id="0f3a/north-1/41-7-0/stop/2", line="stop", lane="fast", direction=Way.TO_LEFT, x=0.4, y=0.5, captured_sd_ms=12.5, **ROAD_USER
+    ),
+    "entered": Entered(
+        id="0f3a/north-1/41-7-0/box/entered/1", zone="box", began=Beginning.CROSSED, x=0.4, y=0.5, captured_sd_ms=12.5, **ROAD_USER
+    ),
+    "left": Left(
+        id="0f3a/north-1/41-7-0/box/left/1", zone="box", began=Beginning.APPEARED, ended=Ending.LOST, entered_ms=1767225590123,
+        dwell_ms=10_000, x=0.4, y=0.5, **ROAD_USER,
+    ),
+    "overcrowded": Overcrowded(
+        id="0f3a/north-1/box/overcrowded/41-90", camera="north-1", captured_ms=1767225600123, clock=Clock.RTCP, scene_revision=2, epoch=41,
+        revision=2, model="yolov8n@f59b3d833e2f", zone="box", limit=8, vehicles=11, end_ms=1767225660123, ended=CrowdEnd.UNSEEN,
+    ),
+    "movement": Movement(
+        id="0f3a/north-1/41-7-0/movement/1", origin="stop/to_right", destination="box", name="through", legal=False,
+        from_ms=1767225590123, to_ms=1767225600123, travel_ms=10_000, travel_sd_ms=17.7, **ROAD_USER,
+    ),
+    "unfinished": Unfinished(
+        id="0f3a/north-1/41-7-0/unfinished", origin="stop/to_right", at_ms=1767225590123, ended=Ending.LOST, likeliest="box",
+        probability=0.75, learned=12, x=0.4, y=0.5, **ROAD_USER,
+    ),
+}  # fmt: skip
 FLOW = Flow(
     place="north-1",
     kind="camera",
     start_ms=1767225600000,
     window_ms=30000,
     coverage=0.9981,
-    lines=[LineFlow(line="stop", counts=[FlowCount(direction=Way.TO_RIGHT, label="car", count=4)])],
+    lines=[
+        LineFlow(line="stop", counts=[FlowCount(direction=Way.TO_RIGHT, label="car", count=4)]),
+        LineFlow(
+            line="far",
+            counts=[FlowCount(direction=Way.TO_LEFT, label="bus", count=1)],
+            lanes=[LaneFlow(lane="fast", counts=[FlowCount(direction=Way.TO_LEFT, label="bus", count=1)])],
+        ),
+    ],
+    movements=[MovementFlow(origin="stop", destination="box", name="through", legal=True, label="car", count=3)],
     zones=[
-        ZoneFlow(zone="box", mean_vehicles=1.5, max_vehicles=3, occupied_share=0.7),
+        ZoneFlow(
+            zone="box",
+            mean_vehicles=1.5,
+            max_vehicles=3,
+            occupied_share=0.7,
+            entered=4,
+            left=3,
+            mean_dwell_ms=9000.5,
+            max_dwell_ms=12_000,
+        ),
         ZoneFlow(zone="far", mean_vehicles=None, max_vehicles=None, occupied_share=None),
     ],
     scene_revision=2,
@@ -134,16 +216,24 @@ SNAPSHOT = Snapshot(
                 foot=(0.5, 0.25), foot_ms=1767225600023,
                 lines={
                     "stop": LineMemory(
-                        side=Way.TO_LEFT, peak=0.125, times=1, changed_ms=1767225600023, changed_at=(0.5, 0.5), on_segment=True
+                        side=Way.TO_LEFT, peak=0.125, times=1, changed_ms=1767225600023, changed_at=(0.5, 0.5), on_segment=True,
+                        changed_sd_ms=12.5,
                     )
                 },
+                height=0.0625,
+                anchor=Anchor.BOTTOM,
+                zones={"box": Presence(inside=True, times=1, since_ms=1767225599123, appeared=True)},
+                journey=Journey(origin="stop", origin_ms=1767225599123, first=3, cells=(3, 15)),
             )
         },
+        crowds={"box": Crowd(since_ms=1767225599123, peak=9, id="0f3a/north-1/box/overcrowded/41-5", revision=1)},
+        learned=Learned(counts={"stop": {"box": 4}, "stop|15": {"box": 3}}),
+        model="yolov8n@f59b3d833e2f",
         windows=Windows(
             [
                 Window(
                     start_ms=1767225600000, seen_ms=123, counts={"stop|to_right|car": 1}, zones={"box": ZoneSum(123, 100, 2)}, revision=0,
-                    changed=False,
+                    changed=False, lanes={"stop|fast|to_right|car": 1}, movements={"stop|box|car": 1},
                 )
             ]
         ),

@@ -1,6 +1,6 @@
 // One camera: its picture with tracks and lines, what crossed them, and what happens as it happens.
 
-import { age, byClass, CLOCKS, countKey, day, FlowChart, inkOf, midnight, number, Scene, Serve, signed, span, Stream, time, totals, WAYS, wayName } from "gantry-page";
+import { age, byClass, CLOCKS, countKey, day, eventPlace, eventWords, FlowChart, inkOf, midnight, number, Scene, Serve, signed, span, Stream, time, totals, WAYS, wayName } from "gantry-page";
 import { minutesOf } from "gantry-page/flow_chart.js";
 
 const POLL_MS = 2000;
@@ -19,12 +19,12 @@ const EventList = {
       <ol v-if="events.length" aria-live="off">
         <li v-for="event in events" :key="event.id" :data-event="event.id">
           <time>{{ time(event.captured_ms, zone) }}</time><i :style="{ background: inkOf(event.class) }"></i>
-          <span class="what">{{ event.class }}</span><span class="where">{{ event.line }} <em>{{ event.direction_name ?? wayName(null, event.direction) }}</em></span>
+          <span class="what">{{ event.class ?? "" }}</span><span class="where">{{ eventPlace(event) }} <em>{{ eventWords(event) }}</em></span>
         </li>
       </ol>
-      <p v-else class="empty">Nothing has crossed a line yet.</p>
+      <p v-else class="empty">Nothing has happened yet.</p>
     </section>`,
-  methods: { inkOf, time, wayName },
+  methods: { inkOf, time, eventPlace, eventWords },
 };
 
 export default {
@@ -229,7 +229,8 @@ export default {
     },
 
     takeEvents(items) {
-      for (const event of items) this.happened.set(event.id, event);
+      // A later revision replaces an earlier one, whichever comes first.
+      for (const event of items) if ((this.happened.get(event.id)?.revision ?? -1) < (event.revision ?? 0)) this.happened.set(event.id, event);
       const sorted = [...this.happened.values()].sort((a, b) => b.captured_ms - a.captured_ms);
       for (const event of sorted.splice(KEPT)) this.happened.delete(event.id);
       this.events = sorted.slice(0, ROWS);

@@ -21,6 +21,7 @@ from pipeline.adapters.http.parameters import (
     LONGEST_TOKEN,
     CameraNames,
     Cursor,
+    EventType,
     From,
     GroupNames,
     Kind,
@@ -260,6 +261,19 @@ def _events(view: View) -> HTTPRouteHandler:
         label: Annotated[
             Text, QueryParameter(name="class", max_length=LONGEST_TEXT, description="Class of the vehicle.")
         ] = None,
+        types: Annotated[
+            list[EventType] | None,
+            QueryParameter(name="type", max_items=len(EventType), description="Kind of event; may be repeated."),
+        ] = None,
+        zone: Annotated[
+            Text, QueryParameter(name="zone", max_length=LONGEST_TEXT, description="Name of the zone.")
+        ] = None,
+        origin: Annotated[
+            Text, QueryParameter(name="origin", max_length=LONGEST_TEXT, description="Where a movement began.")
+        ] = None,
+        destination: Annotated[
+            Text, QueryParameter(name="destination", max_length=LONGEST_TEXT, description="Where a movement ended.")
+        ] = None,
         since: From = None,
         until: To = None,
         order: Ordered = Order.NEWEST,
@@ -273,6 +287,10 @@ def _events(view: View) -> HTTPRouteHandler:
                 line=line,
                 direction=direction,
                 label=label,
+                types=[each.value for each in types] if types is not None else None,
+                zone=zone,
+                origin=origin,
+                destination=destination,
                 from_ms=from_ms,
                 to_ms=to_ms,
                 newest_first=order is Order.NEWEST,

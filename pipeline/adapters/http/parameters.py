@@ -36,6 +36,17 @@ class Kind(StrEnum):
     TRACKS = "tracks"
 
 
+class EventType(StrEnum):
+    """What kind of event."""
+
+    CROSSING = "crossing"
+    ENTERED = "entered"
+    LEFT = "left"
+    OVERCROWDED = "overcrowded"
+    MOVEMENT = "movement"
+    UNFINISHED = "unfinished"
+
+
 _TIME = "UTC milliseconds, or RFC 3339 with an offset (2026-01-31T08:00:00Z)"
 CameraNames = Annotated[
     list[Annotated[str, Meta(max_length=LONGEST_TEXT)]] | None,

@@ -79,6 +79,7 @@ export function minutesOf(flows, events, { line, lastMs, many, live }) {
     for (const each of flow.lines) if (!line || each.line === line) for (const c of each.counts) add(minute, c.class, c.count);
   }
   for (const event of events) {
+    if ((event.type ?? "crossing") !== "crossing") continue;
     const minute = by.get(Math.floor(event.captured_ms / MINUTE_MS) * MINUTE_MS);
     if (minute && event.captured_ms >= end && (!line || event.line === line)) add(minute, event.class, 1);
   }

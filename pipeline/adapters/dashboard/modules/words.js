@@ -77,3 +77,21 @@ export function totals(items) {
 
 /** Crossings in a window of flow. */
 export const crossings = (flow) => flow.lines.reduce((sum, line) => sum + line.counts.reduce((all, c) => all + c.count, 0), 0);
+
+/** Where an event happened: its line with its lane, its zone, or from where to where. */
+export const eventPlace = (event) =>
+  event.line !== undefined ? (event.lane ? `${event.line} (${event.lane})` : event.line)
+  : event.zone ?? `${event.from ?? "?"} → ${event.to ?? "?"}`;
+
+/** What happened there, in a few words. */
+export function eventWords(event) {
+  switch (event.type) {
+    case "crossing": return event.direction_name ?? wayName(null, event.direction);
+    case "entered": return event.began === "appeared" ? "first seen inside" : "came in";
+    case "left": return `${event.ended === "crossed" ? "left" : event.ended === "lost" ? "lost from sight" : "no longer watched"} after ${span(event.dwell_ms)}`;
+    case "overcrowded": return `overcrowded, up to ${event.vehicles} vehicles, ${event.end_ms === undefined ? "goes on" : `for ${span(event.end_ms - event.captured_ms)}`}`;
+    case "movement": return `${event.name ? `${event.name}, ` : ""}${span(event.travel_ms)}${event.legal === false ? ", not legal" : ""}`;
+    case "unfinished": return `unfinished${event.likeliest ? `, likeliest ${event.from === undefined ? "from" : "to"} ${event.likeliest} (${Math.round(100 * event.probability)} %)` : ""}`;
+    default: return event.type;
+  }
+}
