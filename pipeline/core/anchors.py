@@ -26,7 +26,7 @@ _KINDS = {"person": WALKER, "bicycle": RIDER, "motorcycle": RIDER}
 
 
 def kind_of(label: str) -> str:
-    """Classes whose boxes wobble alike are one kind."""
+    """Classes whose boxes wobble alike, and that a model confuses with each other, are one kind."""
     return _KINDS.get(label, VEHICLE)
 
 

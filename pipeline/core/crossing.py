@@ -22,9 +22,9 @@ from pipeline.core.model import Lane, Point, Way
 class CrossingPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How sure a crossing must be, of a line or of a zone's border."""
 
-    band_heights: float = 0.12  # half-width of the dead band, in box heights: boxes wobble by a share of their size
-    band_heights_rider: float = 0.1  # as high as a car and half as long: its lower edge is better known
-    band_heights_walker: float = 0.08  # the box is higher than a car's, and its lower edge swings by a step only
+    band_heights: float = 0.4  # half-width of the dead band, in box heights: boxes wobble, and jump where others pass
+    band_heights_rider: float = 0.3  # as high as a car and half as long: its lower edge is better known
+    band_heights_walker: float = 0.2  # the box is higher than a car's, and its lower edge swings by a step only
     band_least: float = 0.004  # and at least this share of picture height: a distant box wobbles by pixels
 
     def band(self, label: str, height: float) -> float:
@@ -64,6 +64,9 @@ class Crossed(msgspec.Struct, frozen=True):
     along: float  # where on the line: 0 at its `from`, 1 at its `to`
     sd_ms: float | None
 
+
+_ENDS = 0.25
+"""A line reaches so many half-widths of the dead band beyond its ends."""
 
 FAR = 1.0
 """In picture heights: no dead band is half as wide, so nobody needs to know more."""
@@ -129,13 +132,14 @@ def advance(measure: Ruler, memory: LineMemory | None, step: Step) -> tuple[Line
         share = was / (was - now)
         place = between(step.before, step.after, share)
         ms = step.after_ms - step.before_ms
+        reach = _ENDS * band / measure.length
         memory = LineMemory(
             memory.side,
             memory.peak,
             memory.times,
             step.before_ms + round(ms * share),
             place,
-            0.0 <= measure.along(between(step.start, step.end, share)) <= 1.0,
+            -reach <= measure.along(between(step.start, step.end, share)) <= 1.0 + reach,
             round(band / 2 / abs(was - now) * ms, 1),
         )
     if here is memory.side:

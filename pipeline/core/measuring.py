@@ -208,12 +208,12 @@ class Measure:
         return f"{self.moment.log}/{self.moment.camera}/{track.id}/{rest}"
 
     def _of(self, track: Track) -> dict[str, Any]:
-        label, weight = track.label, track.weight
+        label = track.label
         return self._common | {
             "track": track.id,
             "label": label,
             "score": round(track.score, 4),
-            "class_share": round(track.evidence[label] / weight, 4) if weight else None,
+            "class_share": round(track.evidence[label] / sum(track.evidence.values()), 4),
         }
 
     def _entered(self, track: Track, zone: str, change: zones.Change) -> None:

@@ -12,6 +12,7 @@ import msgspec
 
 from pipeline.core.crossing import CrossingPolicy
 from pipeline.core.crowding import Crowd
+from pipeline.core.flow_field import FlowField
 from pipeline.core.measuring import Measure, Moment, Trail
 from pipeline.core.model import (
     CameraId,
@@ -57,6 +58,7 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     closed: bool = False  # the epoch's last record was its `closed`
     scene: Scene | None = None
     tracks: list[Track] = []
+    flow: dict[str, FlowField] = {}  # which way others drove, by kind of road user
     trails: dict[str, Trail] = {}
     crowds: dict[str, Crowd] = {}  # by zone
     learned: Learned = Learned()  # where vehicles go
@@ -302,8 +304,13 @@ def _look(memory: Memory, header: Header, seen: Detections, policy: ScenePolicy)
     blind = memory.seen_ms is None or header.captured_ms - memory.seen_ms > _hold_ms(memory, policy)
     if memory.seen_ms is not None and not blind and header.captured_ms > memory.seen_ms:
         windows = saw(windows, memory.seen_ms, header.captured_ms, _inside(memory), policy.windows)
-    tracks, ended = follow(
-        memory.tracks, seen, at=(header.epoch, header.seq, header.captured_ms), aspect=aspect, policy=policy.tracking
+    tracks, ended, flow = follow(
+        memory.tracks,
+        seen,
+        at=(header.epoch, header.seq, header.captured_ms),
+        aspect=aspect,
+        policy=policy.tracking,
+        flow=memory.flow,
     )
     trails = {
         track.id: memory.trails.get(track.id) or Trail(track.foot(aspect), track.seen_ms, height=track.height)
@@ -316,7 +323,7 @@ def _look(memory: Memory, header: Header, seen: Detections, policy: ScenePolicy)
             if track.id in memory.trails:
                 measure.end(track, memory.trails[track.id], Ending.LOST)
         for track in tracks:
-            if track.seen_ms > trails[track.id].foot_ms and track.weight >= sure:
+            if track.seen_ms > trails[track.id].foot_ms and track.weight >= sure and track.own:
                 trails[track.id] = measure.follow(track, trails[track.id])
         crowds = measure.crowds(crowds, _occupancy(memory.scene, trails), blind=blind)
         learned, events = measure.learned, measure.events
@@ -325,6 +332,7 @@ def _look(memory: Memory, header: Header, seen: Detections, policy: ScenePolicy)
     memory = msgspec.structs.replace(
         memory,
         tracks=tracks,
+        flow=flow,
         trails=trails,
         crowds=crowds,
         learned=learned,

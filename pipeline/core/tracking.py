@@ -1,56 +1,92 @@
 """Following vehicles from frame to frame in one camera.
 
-Each track is a Kalman filter of constant velocity over the middle of the box's lower edge and the box's size,
-in level coordinates (picture heights, see geometry). Everything is measured in box heights and seconds of
-capture time, so it does not matter how many frames a second come or whether they come evenly:
-uncertainty grows with the true time between sightings, and so does the reach within which a vehicle is
-looked for. Sure detections are matched first; unsure ones may only continue a track they overlap.
+Everything is measured in box heights and seconds of capture time, so it does not matter how many frames a second
+come or whether they come evenly: uncertainty grows with the true time between sightings (see motion).
 
-Sources: R. E. Kalman, A New Approach to Linear Filtering (1960), four independent axes with a
-continuous white-noise acceleration (Bar-Shalom, Li and Kirubarajan, 2001, 6.2.2); the two passes follow Zhang et al., ByteTrack (ECCV 2022); the assignment is scipy's
-(Jonker-Volgenant), the cost the negative log likelihood of the innovation (Bar-Shalom and Fortmann, 1988).
+A detection continues a track if that is likelier than that somebody new came into sight; what is likely depends on
+how many newcomers a picture of that moment has, how densely they lie in it, and how well the track's motion is known.
+A track seen once may go anywhere, but most likely where others drove from there (see flow_field), or nowhere. Where
+several second sightings are about equally likely, all of them are kept as branches until a third one decides.
+So a cold camera with two pictures a second learns how vehicles drive, and a warm one knows it.
+
+A box within that of a better known vehicle (a cab, a trailer, a rider) is followed, but it is no evidence of another.
+
+Sources: likelihood ratio of a track's continuation: Y. Bar-Shalom and X.-R. Li, Multitarget-Multisensor Tracking
+(1995), 6.3; deferred decisions: D. B. Reid, An Algorithm for Tracking Multiple Targets (1979); the assignment is scipy's.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from pipeline.core.boxes import Look, look
+from pipeline.core.flow_field import CELL, FlowField, Step
 from pipeline.core.model import Detections, Point
+from pipeline.core.motion import MotionPolicy, innovation, predict, update
 
 Array = NDArray[np.float64]
+Places = NDArray[np.intp]
 
 _NEVER = 1e6  # a cost that no match is worth
+_MOST_BRANCHES = 6
+
+_STANDS = 0.3
+"""Detections less sure than this, on average, show a vehicle only if it drives: signs and shadows never do."""
+
+_SLOW = 0.3
+"""Who drives less than so many box heights a second stands."""
+
+_DRIVES = 1.5
+"""So many box heights from where it was first seen, it drove."""
 
 
 class TrackingPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the tracker believes of detectors and vehicles. No knob is a number of frames."""
 
-    sure_score: float = 0.35  # detections this sure may begin a track
+    motion: MotionPolicy = MotionPolicy()
     least_score: float = 0.1  # detections less sure than this are not looked at
-    lost_ms: int = 1500  # a track unseen this long has ended
+    lost_ms: int = 2500  # a track unseen this long has ended
+    lost_still_ms: int = 8000  # and one that stood still
+    lost_young_ms: int = 2500  # and one that was seen once
     evidence: float = 0.8  # sum of scores a track needs before it is shown or counted
-    gate: float = 13.28  # squared Mahalanobis distance, 99 % of a chi-square with 4 degrees of freedom
-    newcomer: float = (
-        1.0  # a worse match than this (in -2 log likelihood) is likelier a vehicle that just came into sight
-    )
-    noise_heights: float = 0.06  # standard deviation of a box edge, in box heights
-    jitter_ms: float = 25.0  # standard deviation of a capture time: cameras repeat pictures and stamp them unevenly
-    speed_heights: float = 8.0  # standard deviation of an unknown speed, in box heights per second
-    wander_heights: float = 6.0  # and of how much it changes within a second (a random walk: any frame rate alike)
+    gate: float = 18.0  # squared Mahalanobis distance, 4 degrees of freedom
+    newcomers: float = 0.5  # vehicles that come into sight at once ...
+    newcomers_s: float = 1.5  # ... and so many more for each second between two pictures
+    detected: float = 0.8  # chance that a vehicle in sight is detected
+    speed_heights: float = 10.0  # standard deviation of an unknown speed, in box heights per second
+    still_heights: float = 0.5  # and of that of a vehicle that stands
+    still_share: float = 0.1  # newborn tracks that stand
+    flow_spread: float = 0.25  # vehicles differ from the flow by this share of its speed
+    flow_doubt: float = 2.0  # so many vehicles seen make the flow as likely as anything else
+    margin: float = 4.4  # a second sighting is sure if all others are this much less likely (-2 log likelihood)
     moving_heights: float = 1.5  # at this speed, in box heights a second, a vehicle surely moves the way it seems to
     back_heights: float = 0.5  # and is then not found again further back than this
     overlap_same: float = 0.65  # two boxes of one kind that overlap more than this are one vehicle
-    overlap_unsure: float = 0.3  # an unsure detection must overlap the predicted box at least this much
+    part_share: float = 0.65  # a box that lies so far within a better known vehicle's is no evidence of another ...
+    part_cost: float = 5.0  # ... and so much less likely (-2 log likelihood) to be the vehicle a track looks for
+
+
+class Branch(msgspec.Struct, frozen=True, array_like=True):
+    """A second sighting that a track may have had; another vehicle may have had it instead."""
+
+    of: str  # the track that began with that sighting
+    seen_ms: int
+    cost: float  # -2 log likelihood ratio so far
+    mean: tuple[float, ...]
+    cov: tuple[float, ...]
+    label: str
+    score: float
 
 
 class Track(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """One vehicle that is being followed.
 
-    mean: lower middle x, lower middle y, width, height; then their speeds per second (8 numbers, level).
-    cov: variance of each, covariance of each with its speed, variance of each speed (12 numbers).
+    mean: 8 numbers, cov: 12, see motion.
     """
 
     epoch: int
@@ -58,10 +94,18 @@ class Track(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     index: int
     born_ms: int
     seen_ms: int
+    kind: str  # vehicle, rider or walker
+    start: Point  # where its foot was at birth, level
     mean: tuple[float, ...]
     cov: tuple[float, ...]
     evidence: dict[str, float]  # sum of scores by class
     sightings: int
+    alone: float  # sum of scores of the sightings that were no part of a better known vehicle's box
+    part: bool  # the last sighting was such a part
+    own: bool  # and of the last two one was not
+    told: tuple[float, float, int]  # x, y and capture time up to which the flow field knows its way
+    speeds: list[tuple[float, float, float, float]] = []  # seen once: (cost, vx, vy, spread) it may have
+    branches: list[Branch] = []  # seen once: where it may have been seen again
 
     @property
     def id(self) -> str:
@@ -71,17 +115,24 @@ class Track(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     @property
     def label(self) -> str:
         """The class with most evidence; alphabet decides a tie."""
+        if len(self.evidence) == 1:
+            return next(iter(self.evidence))
         return min(self.evidence, key=lambda name: (-self.evidence[name], name))
 
     @property
     def weight(self) -> float:
-        """All evidence that there is a vehicle at all."""
-        return sum(self.evidence.values())
+        """All evidence that there is a vehicle of its own; what a model is never sure of must have driven, too."""
+        return self.alone if self.score >= _STANDS or self._drove else 0.0
+
+    @property
+    def _drove(self) -> bool:
+        x, y, _, high = self.mean[:4]
+        return (x - self.start[0]) ** 2 + (y - self.start[1]) ** 2 >= (_DRIVES * high) ** 2
 
     @property
     def score(self) -> float:
         """Mean score of its detections."""
-        return self.weight / self.sightings
+        return sum(self.evidence.values()) / self.sightings
 
     @property
     def height(self) -> float:
@@ -100,8 +151,14 @@ class Track(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
 
 
 def follow(
-    tracks: Sequence[Track], seen: Detections, *, at: tuple[int, int, int], aspect: float, policy: TrackingPolicy
-) -> tuple[list[Track], list[Track]]:
+    tracks: Sequence[Track],
+    seen: Detections,
+    *,
+    at: tuple[int, int, int],
+    aspect: float,
+    policy: TrackingPolicy,
+    flow: Mapping[str, FlowField] = MappingProxyType({}),
+) -> tuple[list[Track], list[Track], dict[str, FlowField]]:
     """Continue tracks with what was seen in one frame.
 
     Args:
@@ -110,179 +167,381 @@ def follow(
         at: epoch, seq and captured_ms of the frame; captured_ms is later than every track's seen_ms.
         aspect: width / height of the picture.
         policy: beliefs.
+        flow: what is known of the flow, by kind of road user.
 
     Returns:
-        (living tracks after the frame, old ones first and then the new ones; tracks that ended).
+        (living tracks after the frame, old ones first and then the new ones; tracks that ended; the flow known now).
         A living track that was not seen in this frame keeps its last sighting's mean and covariance.
     """
-    epoch, seq, now_ms = at
-    living = [t for t in tracks if now_ms - t.seen_ms <= policy.lost_ms]
-    ended = [t for t in tracks if now_ms - t.seen_ms > policy.lost_ms]
-    boxes, scores, labels = _columns(seen, aspect, policy)
-    means, covs = _predict(living, now_ms, policy)
-
-    sure = np.flatnonzero(scores >= policy.sure_score)
-    unsure = np.flatnonzero(scores < policy.sure_score)
-    pairs = _match(living, means, covs, boxes, labels, np.arange(len(living)), sure, policy, least_overlap=None)
-    free = np.array([i for i in range(len(living)) if i not in pairs], dtype=np.intp)
-    pairs |= _match(living, means, covs, boxes, labels, free, unsure, policy, least_overlap=policy.overlap_unsure)
-
-    after = [
-        _sighted(t, means[i], covs[i], boxes[pairs[i]], labels[pairs[i]], float(scores[pairs[i]]), now_ms, policy)
-        if i in pairs
-        else t
-        for i, t in enumerate(living)
-    ]
-    taken = set(pairs.values())
-    index = 0
-    for d in sure:
-        if int(d) not in taken:
-            after.append(_born(boxes[d], labels[d], float(scores[d]), (epoch, seq, index), now_ms, policy))
-            index += 1
-    return after, ended
-
-
-_KINDS = {"person": "walker", "bicycle": "rider", "motorcycle": "rider"}
-
-
-def _kind(label: str) -> str:
-    """Classes that a model confuses with each other are one kind; a match never leaves its kind."""
-    return _KINDS.get(label, "vehicle")
-
-
-def _columns(seen: Detections, aspect: float, policy: TrackingPolicy) -> tuple[Array, Array, list[str]]:
-    """Detections as (n, 4) level lower-middle boxes, scores and labels, each vehicle once.
-
-    A model that suppresses overlaps per class may box one pick-up as a car and as a truck: the surer one stays.
-    """
-    x1, y1, x2, y2 = (np.array(c, dtype=np.float64) for c in (seen.x1, seen.y1, seen.x2, seen.y2))
-    x1, x2 = x1 * aspect, x2 * aspect
-    score = np.array(seen.score, dtype=np.float64)
-    order = [
-        int(i)
-        for i in np.argsort(-score, kind="stable")
-        if score[i] >= policy.least_score and x2[i] > x1[i] and y2[i] > y1[i]
-    ]
-    boxes = np.stack([(x1 + x2) / 2, y2, x2 - x1, y2 - y1], axis=1) if len(score) else np.zeros((0, 4))
-    overlap = _overlap(boxes, boxes)
-    kept: list[int] = []
-    for i in order:
-        if all(_kind(seen.label[i]) != _kind(seen.label[k]) or overlap[i, k] <= policy.overlap_same for k in kept):
-            kept.append(i)
-    return boxes[kept], score[kept], [seen.label[i] for i in kept]
+    _, _, now_ms = at
+    living, ended = list[Track](), list[Track]()
+    for track in tracks:
+        (living if now_ms - track.seen_ms <= _patience_ms(track, policy) else ended).append(track)
+    view = look(seen, aspect, least_score=policy.least_score, same=policy.overlap_same, part=policy.part_share)
+    pairs: dict[int, _Pair] = {}
+    gone: set[int] = set()
+    doubted: dict[int, list[_Chance]] = {}
+    rows = _rows(living, now_ms, flow, policy)
+    if living and view.labels:
+        cost = _costs(rows, living, view, policy)
+        old = [i for i, t in enumerate(living) if t.sightings > 1]
+        best = cost[rows.first]  # a track seen more than once has one row
+        for i, d in _assigned(best, np.array(old, dtype=np.intp)):
+            pairs[i] = _Pair(int(rows.first[i]), d)
+        taken = {pair.seen for pair in pairs.values()}
+        left = [d for d in range(len(view.labels)) if d not in taken]
+        youth = _Youth(living, rows, cost, left)
+        doubted = youth.decide(policy.margin)
+        pairs, gone = pairs | youth.pairs, youth.gone
+    part = view.part({pair.seen: living[i].alone for i, pair in pairs.items()})
+    taken = {pair.seen for pair in pairs.values()}
+    born = {d: k for k, d in enumerate(d for d in range(len(view.labels)) if d not in taken)}
+    sighted = _sighted(living, rows, pairs, view, part, now_ms, policy)
+    out_of_sight = _out_of_sight(rows, living, aspect)
+    after: list[Track] = []
+    steps: dict[str, list[Step]] = {}
+    for i, track in enumerate(living):
+        if i in sighted:
+            after.append(_told(sighted[i], steps))
+        elif i in doubted:
+            after.append(_branched(track, rows, doubted[i], view, born, at, policy))
+        elif out_of_sight[i]:
+            ended.append(track)
+        elif i not in gone:
+            after.append(track)
+    after += [_born(view, d, (*at[:2], k), now_ms, d in part, flow, policy) for d, k in born.items()]
+    if steps:
+        flow = {**flow, **{k: (flow.get(k) or FlowField.empty(aspect)).learned(v) for k, v in steps.items()}}
+    return after, ended, dict(flow)
 
 
-def _overlap(a: Array, b: Array) -> Array:
-    """Intersection over union of lower-middle boxes: (n, 4) and (m, 4) -> (n, m)."""
-    ax1, ax2, ay1, ay2 = a[:, 0] - a[:, 2] / 2, a[:, 0] + a[:, 2] / 2, a[:, 1] - a[:, 3], a[:, 1]
-    bx1, bx2, by1, by2 = b[:, 0] - b[:, 2] / 2, b[:, 0] + b[:, 2] / 2, b[:, 1] - b[:, 3], b[:, 1]
-    w = np.clip(np.minimum(ax2[:, None], bx2) - np.maximum(ax1[:, None], bx1), 0, None)
-    h = np.clip(np.minimum(ay2[:, None], by2) - np.maximum(ay1[:, None], by1), 0, None)
-    both = w * h
-    union = (a[:, 2] * a[:, 3])[:, None] + b[:, 2] * b[:, 3] - both
-    shared: Array = np.divide(both, union, out=np.zeros_like(both), where=union > 0)
-    return shared
+class _Pair(msgspec.Struct, frozen=True):
+    row: int
+    seen: int  # the detection
 
 
-def _predict(tracks: Sequence[Track], now_ms: int, policy: TrackingPolicy) -> tuple[Array, Array]:
-    """Where each track is now: means (t, 8) and covariances (t, 3, 4)."""
+def _patience_ms(track: Track, policy: TrackingPolicy) -> int:
+    if track.sightings == 1:
+        return policy.lost_young_ms
+    vx, vy = track.mean[4:6]
+    still = vx * vx + vy * vy < (_SLOW * track.mean[3]) ** 2
+    return policy.lost_still_ms if still else policy.lost_ms
+
+
+# --- what may have become of the tracks ------------------------------------------------------------
+
+
+class _Rows(msgspec.Struct, frozen=True):
+    """All that may have become of the living tracks by now; those of one track stand together."""
+
+    owner: list[int]  # [r] its track
+    first: Places  # [t] a track's first row
+    branch: list[int]  # [r] which of its branches; -1: none
+    means: Array  # [r, 8] now
+    covs: Array  # [r, 3, 4]
+    start: Array  # [r, 8] when last seen
+    cost: Array  # [r] of what was assumed so far
+    dt: Array  # [r] s since it was last seen
+
+
+def _rows(tracks: Sequence[Track], now_ms: int, flow: Mapping[str, FlowField], policy: TrackingPolicy) -> _Rows:
+    owner: list[int] = []
+    first: list[int] = []
+    branch: list[int] = []
+    mean: list[tuple[float, ...]] = []
+    cov: list[tuple[float, ...]] = []
+    cost: list[float] = []
+    since: list[int] = []
+
+    def add(i: int, b: int, m: tuple[float, ...], c: tuple[float, ...], k: float, seen_ms: int) -> None:
+        owner.append(i)
+        branch.append(b)
+        mean.append(m)
+        cov.append(c)
+        cost.append(k)
+        since.append(now_ms - seen_ms)
+
+    for i, t in enumerate(tracks):
+        first.append(len(owner))
+        if t.sightings > 1:
+            add(i, -1, t.mean, t.cov, 0.0, t.seen_ms)
+            continue
+        for k, vx, vy, spread in t.speeds:
+            m = (*t.mean[:4], vx, vy, 0.0, 0.0)
+            add(i, -1, m, (*t.cov[:8], spread**2, spread**2, *t.cov[10:]), k, t.seen_ms)
+        for b, each in enumerate(t.branches):
+            if now_ms - each.seen_ms <= policy.lost_young_ms:
+                add(i, b, each.mean, each.cov, each.cost, each.seen_ms)
+    start, covs = np.array(mean).reshape(-1, 8), np.array(cov).reshape(-1, 3, 4)
+    dt = np.array(since) / 1000.0
+    if owner:
+        means, covs = predict(start, covs, dt, [tracks[i].kind for i in owner], flow, policy.motion)
+    else:
+        means = start
+    return _Rows(owner, np.array(first, dtype=np.intp), branch, means, covs, start, np.array(cost), dt)
+
+
+def _out_of_sight(rows: _Rows, tracks: Sequence[Track], aspect: float) -> list[bool]:
+    """Whether each track surely drove out of the picture: the whole box is expected beyond its edge."""
     if not tracks:
-        return np.zeros((0, 8)), np.zeros((0, 3, 4))
-    mean = np.array([t.mean for t in tracks])
-    cov = np.array([t.cov for t in tracks]).reshape(-1, 3, 4)
-    dt = np.array([now_ms - t.seen_ms for t in tracks])[:, None] / 1000.0
-    push = (policy.wander_heights * mean[:, 3:4]) ** 2 * np.array(
-        [1.0, 1.0, 0.1, 0.1]
-    )  # boxes grow more calmly than they move
-    pp, pv, vv = cov[:, 0], cov[:, 1], cov[:, 2]
-    moved = mean.copy()
-    moved[:, :4] += mean[:, 4:] * dt
-    moved[:, 2:4] = np.maximum(moved[:, 2:4], 0.3 * mean[:, 2:4])  # a shrinking box never vanishes or turns inside out
-    grown = np.stack(
-        [pp + 2 * dt * pv + dt**2 * vv + push * dt**3 / 3, pv + dt * vv + push * dt**2 / 2, vv + push * dt], axis=1
-    )
-    return moved, grown
+        return []
+    x, y, wide, high = rows.means[rows.first, :4].T
+    out = (x + wide / 2 < 0) | (x - wide / 2 > aspect) | (y < 0) | (y - high > 1)
+    return [beyond and t.sightings > 1 for beyond, t in zip(out.tolist(), tracks, strict=True)]
 
 
-def _match(
-    tracks: Sequence[Track],
-    means: Array,
-    covs: Array,
-    boxes: Array,
-    labels: Sequence[str],
-    rows: NDArray[np.intp],
-    cols: NDArray[np.intp],
+def _costs(rows: _Rows, tracks: Sequence[Track], view: Look, policy: TrackingPolicy) -> Array:
+    """-2 log of how much likelier it is that a detection continues a row than that it is somebody new: (r, m)."""
+    boxes, means = view.boxes[None], rows.means[:, None]
+    off, doubt = innovation(means, boxes, view.cut[None], policy.motion)
+    high = np.maximum(boxes[:, :, 3], means[:, :, 3])  # [r, m]
+    noise = (policy.motion.noise_heights * high[:, :, None] * doubt) ** 2
+    noise += ((rows.means[:, 4:] * policy.motion.jitter_ms / 1000) ** 2 + rows.covs[:, 0])[:, None]
+    far = (off**2 / noise).sum(axis=2)
+    density = np.log(noise.prod(axis=2) / high**8)
+    newcomers = policy.newcomers + policy.newcomers_s * np.minimum(rows.dt, 2.0)
+    new = 2 * np.log(newcomers[:, None] * high**2)
+    detected = 2 * math.log(policy.detected / (1 - policy.detected))
+    part = np.zeros(len(view.labels))
+    part[list(view.part({}))] = policy.part_cost
+    cost = far + density + new + (rows.cost[:, None] + part + (4 * math.log(2 * math.pi) - detected))
+    row_kinds = [tracks[i].kind for i in rows.owner]
+    kinds = {k: n for n, k in enumerate({*row_kinds, *view.kinds})}
+    same = np.array([kinds[k] for k in row_kinds])[:, None] == np.array([kinds[k] for k in view.kinds])
+    # However long it was hidden, a moving vehicle was not thrown back the way it came.
+    vx, vy = rows.start[:, 4], rows.start[:, 5]
+    speed = np.hypot(vx, vy)
+    moving = speed >= policy.moving_heights * rows.start[:, 3]
+    along_x, along_y = vx / np.maximum(speed, 1e-9), vy / np.maximum(speed, 1e-9)
+    went = rows.means[:, :2] - rows.start[:, :2]
+    way = (off[:, :, 0] + went[:, :1]) * along_x[:, None] + (off[:, :, 1] + went[:, 1:]) * along_y[:, None]
+    thrown = moving[:, None] & (way < -policy.back_heights * rows.start[:, 3:4])
+    return np.where(same & (far <= policy.gate) & (cost < 0) & ~thrown, cost, _NEVER)
+
+
+def _assigned(cost: Array, rows: Places) -> list[tuple[int, int]]:
+    """The likeliest one-to-one pairs of the given rows; a pair that is not worth it is left out."""
+    if not len(rows):
+        return []
+    part = np.minimum(cost[rows], 0.0)
+    r, c = linear_sum_assignment(part)
+    return [(int(rows[i]), int(d)) for i, d in zip(r, c, strict=True) if part[i, d] < 0]
+
+
+# --- tracks that were seen once --------------------------------------------------------------------
+
+
+class _Chance(msgspec.Struct, frozen=True, order=True):
+    """A detection may continue a track that was seen once; ordered from likely to unlikely."""
+
+    cost: float
+    row: int
+    seen: int  # the detection
+    track: int
+
+
+class _Youth:
+    """Second and third sightings of tracks that were seen once.
+
+    Args:
+        left: detections that no older track took.
+    """
+
+    def __init__(self, tracks: Sequence[Track], rows: _Rows, cost: Array, left: Sequence[int]) -> None:
+        self._tracks, self._rows = tracks, rows
+        young = [r for r, i in enumerate(rows.owner) if tracks[i].sightings == 1]
+        part = cost[np.ix_(young, left)]
+        a, b = np.nonzero(part < 0)
+        self._chances = sorted(
+            _Chance(value, young[r], left[d], rows.owner[young[r]])
+            for value, r, d in zip(part[a, b].tolist(), a.tolist(), b.tolist(), strict=True)
+        )
+        self.pairs: dict[int, _Pair] = {}
+        self.gone: set[int] = set()  # tracks that were another's second sighting
+        self._taken: set[int] = set()
+
+    def decide(self, margin: float) -> dict[int, list[_Chance]]:
+        """Take what is sure, likeliest first. Gives the likeliest second sightings of each track that is in doubt."""
+        place = {track.id: i for i, track in enumerate(self._tracks)}
+        doubted: set[int] = set()
+        for chance in self._chances:
+            if not self._open(chance):
+                continue
+            i, branch = chance.track, self._rows.branch[chance.row]
+            if branch >= 0:
+                other = place.get(self._tracks[i].branches[branch].of)
+                if other is not None and other in self.pairs:
+                    continue
+                if other is not None:
+                    self.gone.add(other)
+            elif self._rivalled(chance, margin):
+                doubted.add(i)
+                continue
+            self.pairs[i] = _Pair(chance.row, chance.seen)
+            self._taken.add(chance.seen)
+        out: dict[int, list[_Chance]] = {i: [] for i in doubted if i not in self.pairs and i not in self.gone}
+        for chance in self._chances:
+            some = out.get(chance.track)
+            if some is not None and self._rows.branch[chance.row] < 0 and chance.seen not in self._taken:
+                some.append(chance)
+        return {i: some[:_MOST_BRANCHES] for i, some in out.items()}
+
+    def _open(self, chance: _Chance) -> bool:
+        i = chance.track
+        return i not in self.pairs and i not in self.gone and chance.seen not in self._taken
+
+    def _rivalled(self, mine: _Chance, margin: float) -> bool:
+        """Whether another track is about as likely to have had this sighting, or this track another one."""
+        for other in self._chances:
+            if other.cost >= mine.cost + margin:
+                return False
+            if (other.track == mine.track) != (other.seen == mine.seen) and self._open(other):
+                return True
+        return False
+
+
+def _branched(
+    track: Track,
+    rows: _Rows,
+    doubted: Sequence[_Chance],
+    view: Look,
+    born: Mapping[int, int],
+    at: tuple[int, int, int],
     policy: TrackingPolicy,
-    *,
-    least_overlap: float | None,
-) -> dict[int, int]:
-    """The likeliest one-to-one pairs {track index: detection index} among the given rows and columns."""
-    if not len(rows) or not len(cols):
-        return {}
-    off = boxes[cols][None, :, :] - means[rows][:, None, :4]
-    noise = (policy.noise_heights * np.maximum(boxes[cols][None, :, 3:4], means[rows][:, None, 3:4])) ** 2
-    noise = noise + (means[rows][:, None, 4:] * policy.jitter_ms / 1000) ** 2
-    spread = covs[rows][:, None, 0, :] + noise
-    far = (off**2 / spread).sum(axis=2)
-    cost = far + np.log(spread / np.maximum(boxes[cols][None, :, 3:4], 1e-6) ** 2).sum(axis=2)
-    allowed = (
-        (far <= policy.gate) & (cost <= policy.newcomer) & ~_backwards([tracks[r] for r in rows], boxes[cols], policy)
-    )
-    allowed &= np.array([[_kind(tracks[r].label) == _kind(labels[c]) for c in cols] for r in rows])
-    if least_overlap is not None:
-        allowed &= _overlap(means[rows][:, :4], boxes[cols]) >= least_overlap
-    cost = np.where(allowed, cost, _NEVER)
-    chosen = linear_sum_assignment(cost)
-    return {int(rows[r]): int(cols[c]) for r, c in zip(*chosen, strict=True) if allowed[r, c]}
+) -> Track:
+    """Keep what a track in doubt may have been seen as."""
+    epoch, seq, now_ms = at
+    kept = [b for b in track.branches if now_ms - b.seen_ms <= policy.lost_young_ms]
+    if doubted:
+        r, d = np.array([chance.row for chance in doubted]), np.array([chance.seen for chance in doubted])
+        means, covs = update(rows.means[r], rows.covs[r], view, d, policy.motion)
+        for chance, mean, cov in zip(doubted, means.tolist(), covs.reshape(-1, 12).tolist(), strict=True):
+            seen, of = chance.seen, f"{epoch}-{seq}-{born[chance.seen]}"
+            score = float(view.scores[seen])
+            kept.append(Branch(of, now_ms, chance.cost, tuple(mean), tuple(cov), view.labels[seen], score))
+    return msgspec.structs.replace(track, branches=kept)
 
 
-def _backwards(tracks: Sequence[Track], boxes: Array, policy: TrackingPolicy) -> NDArray[np.bool_]:
-    """Whether a match would throw a moving vehicle back the way it came: (t, d). However long it was hidden, it did not."""
-    mean = np.array([t.mean for t in tracks])
-    speed = np.hypot(mean[:, 4], mean[:, 5])
-    ahead = mean[:, 4:6] / np.maximum(speed, 1e-9)[:, None]
-    step = ((boxes[None, :, :2] - mean[:, None, :2]) * ahead[:, None, :]).sum(axis=2)
-    moving = speed >= policy.moving_heights * mean[:, 3]
-    thrown: NDArray[np.bool_] = moving[:, None] & (step < -policy.back_heights * mean[:, 3:4])
-    return thrown
+# --- tracks after the frame ------------------------------------------------------------------------
 
 
 def _sighted(
-    track: Track, mean: Array, cov: Array, box: Array, label: str, score: float, now_ms: int, policy: TrackingPolicy
-) -> Track:
-    """Kalman's update, each axis by itself; an unsure box is believed less."""
-    noise = (policy.noise_heights * max(float(box[3]), float(mean[3])) / max(score, policy.least_score) ** 0.5) ** 2
-    noise = noise + (mean[4:] * policy.jitter_ms / 1000) ** 2
-    pp, pv, vv = cov
-    total = pp + noise
-    gain, speed_gain = pp / total, pv / total
-    off = box - mean[:4]
-    new_mean = np.concatenate([mean[:4] + gain * off, mean[4:] + speed_gain * off])
-    new_cov = np.concatenate([(1 - gain) * pp, (1 - gain) * pv, vv - speed_gain * pv])
-    return msgspec.structs.replace(
-        track,
-        seen_ms=now_ms,
-        mean=tuple(new_mean.tolist()),
-        cov=tuple(new_cov.tolist()),
-        evidence={**track.evidence, label: track.evidence.get(label, 0.0) + score},
-        sightings=track.sightings + 1,
-    )
+    tracks: Sequence[Track],
+    rows: _Rows,
+    pairs: Mapping[int, _Pair],
+    view: Look,
+    part: Collection[int],
+    now_ms: int,
+    policy: TrackingPolicy,
+) -> dict[int, Track]:
+    if not pairs:
+        return {}
+    r = np.array([pair.row for pair in pairs.values()])
+    d = np.array([pair.seen for pair in pairs.values()])
+    mean, cov = update(rows.means[r], rows.covs[r], view, d, policy.motion)
+    out: dict[int, Track] = {}
+    scores = view.scores.tolist()
+    for (i, pair), m, c in zip(pairs.items(), mean.tolist(), cov.reshape(-1, 12).tolist(), strict=True):
+        t, label, score = tracks[i], view.labels[pair.seen], scores[pair.seen]
+        evidence, sightings, alone = dict(t.evidence), t.sightings + 1, t.alone
+        b = rows.branch[pair.row]
+        if b >= 0:
+            between = t.branches[b]
+            evidence[between.label] = evidence.get(between.label, 0.0) + between.score
+            sightings, alone = sightings + 1, alone + between.score
+        evidence[label] = evidence.get(label, 0.0) + score
+        is_part = pair.seen in part
+        out[i] = Track(
+            epoch=t.epoch,
+            seq=t.seq,
+            index=t.index,
+            born_ms=t.born_ms,
+            seen_ms=now_ms,
+            kind=t.kind,
+            start=t.start,
+            mean=tuple(m),
+            cov=tuple(c),
+            evidence=evidence,
+            sightings=sightings,
+            alone=alone if is_part else alone + score,
+            part=is_part,
+            own=not (is_part and t.part),
+            told=t.told,
+        )
+    return out
+
+
+_PAUSE_MS = 2000
+"""Who hardly moved for so long stood, and tells nothing of the flow."""
+
+
+def _told(track: Track, steps: dict[str, list[Step]]) -> Track:
+    """Tell the flow field where a track went since it was last told."""
+    x0, y0, then = track.told
+    x1, y1, _, high = track.mean[:4]
+    least = max(high, CELL)
+    if (x1 - x0) ** 2 + (y1 - y0) ** 2 >= least * least:
+        steps.setdefault(track.kind, []).append((x0, y0, x1, y1, (track.seen_ms - then) / 1000))
+    elif track.seen_ms - then <= _PAUSE_MS:
+        return track
+    return msgspec.structs.replace(track, told=(x1, y1, track.seen_ms))
 
 
 def _born(
-    box: Array, label: str, score: float, birth: tuple[int, int, int], now_ms: int, policy: TrackingPolicy
+    view: Look,
+    d: int,
+    birth: tuple[int, int, int],
+    now_ms: int,
+    part: bool,
+    flow: Mapping[str, FlowField],
+    policy: TrackingPolicy,
 ) -> Track:
-    height = float(box[3])
-    noise, speed = (policy.noise_heights * height) ** 2, (policy.speed_heights * height) ** 2
-    slow = (0.25 * policy.speed_heights * height) ** 2
+    x, y, wide, high = view.boxes[d].tolist()
+    left, top, right, bottom = view.cut[d].tolist()
+    noise, unknown = (policy.motion.noise_heights * high) ** 2, (0.5 * high) ** 2
+    across = (0.3 * wide) ** 2 if left or right else noise
+    slow = (0.2 * high) ** 2
+    score, field = float(view.scores[d]), flow.get(view.kinds[d])
     return Track(
         epoch=birth[0],
         seq=birth[1],
         index=birth[2],
         born_ms=now_ms,
         seen_ms=now_ms,
-        mean=(*box.tolist(), 0.0, 0.0, 0.0, 0.0),
-        cov=(noise,) * 4 + (0.0,) * 4 + (speed, speed, slow, slow),
-        evidence={label: score},
+        kind=view.kinds[d],
+        start=(x, y),
+        mean=(x, y, wide, high, 0.0, 0.0, 0.0, 0.0),
+        cov=(
+            across,
+            unknown if bottom else noise,
+            max(across, noise),
+            unknown if top or bottom else noise,
+            *(0.0,) * 4,
+            *((policy.speed_heights * high) ** 2,) * 2,
+            slow,
+            slow,
+        ),
+        evidence={view.labels[d]: score},
         sightings=1,
+        alone=0.0 if part else score,
+        part=part,
+        own=not part,
+        told=(x, y, now_ms),
+        speeds=_speeds(field.at(x, y) if field else [], high, policy),
     )
+
+
+def _speeds(
+    modes: Sequence[tuple[float, float, float]], high: float, policy: TrackingPolicy
+) -> list[tuple[float, float, float, float]]:
+    """The speeds a newborn track may have: none, any, and those of others at its place."""
+    total = sum(n for n, _, _ in modes)
+    moving, known = 1 - policy.still_share, total / (total + policy.flow_doubt)
+    out = [
+        (-2 * math.log(policy.still_share), 0.0, 0.0, policy.still_heights * high),
+        (-2 * math.log(moving * (1 - known) + 0.02), 0.0, 0.0, policy.speed_heights * high),
+    ]
+    for n, vx, vy in modes:
+        spread = max(policy.flow_spread * math.hypot(vx, vy), policy.still_heights * high)
+        out.append((-2 * math.log(moving * known * n / total), vx, vy, spread))
+    return out

@@ -234,7 +234,7 @@ def test_zone_occupancy_is_who_stood_inside_over_the_time_seen():
     zone = flows(run(log.records)[0])[0].zones[0]
 
     assert zone.max_vehicles == 1
-    assert zone.occupied_share == pytest.approx(0.55, abs=0.01)  # 15 s, and 1.5 s until it is given up
+    assert zone.occupied_share == pytest.approx(0.77, abs=0.01)  # 15 s, and 8 s until one that stood is given up
 
 
 def test_a_file_that_ends_tells_its_last_window():

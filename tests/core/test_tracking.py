@@ -1,9 +1,11 @@
 import itertools
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.core.model import Detections
 from pipeline.core.tracking import TrackingPolicy, follow
 from tests.core.road import Vehicle, look
 
@@ -13,9 +15,9 @@ ASPECT = 16 / 9
 
 def tracked(frames):
     """Tracks after a list of (captured_ms, detections), and every track that ended."""
-    tracks, ended = [], []
+    tracks, ended, flow = [], [], {}
     for seq, (at, seen) in enumerate(frames):
-        tracks, gone = follow(tracks, seen, at=(1, seq, at), aspect=ASPECT, policy=POLICY)
+        tracks, gone, flow = follow(tracks, seen, at=(1, seq, at), aspect=ASPECT, policy=POLICY, flow=flow)
         ended += gone
     return tracks, ended
 
@@ -70,15 +72,80 @@ def test_a_vehicle_unseen_for_longer_than_the_policy_has_ended():
     assert len(ended) == 1
 
 
-def test_an_unsure_detection_continues_a_track_and_never_begins_one():
-    sure, unsure = Vehicle(x=0.5, y=0.2, vy=0.1), Vehicle(x=0.5, y=0.2, vy=0.1, score=0.15)
-    frames = [(t, look([sure if t < 400 else unsure], t)) for t in range(0, 3000, 40)]
+def test_what_the_model_is_never_sure_of_is_a_vehicle_only_if_it_drives():
+    standing, driving = Vehicle(x=0.3, y=0.5, vy=0.0, score=0.15), Vehicle(x=0.6, y=0.2, vy=0.1, score=0.15)
 
-    tracks, ended = tracked(frames)
-    alone, _ = tracked([(t, look([unsure], t)) for t in range(0, 3000, 40)])
+    tracks, _ = tracked([(t, look([standing, driving], t)) for t in range(0, 3000, 40)])
+
+    assert [t.weight >= POLICY.evidence for t in sorted(tracks, key=lambda t: t.mean[0])] == [False, True]
+
+
+def test_an_unsure_detection_continues_a_track():
+    sure, unsure = Vehicle(x=0.5, y=0.2, vy=0.1), Vehicle(x=0.5, y=0.2, vy=0.1, score=0.15)
+
+    tracks, ended = tracked([(t, look([sure if t < 400 else unsure], t)) for t in range(0, 3000, 40)])
 
     assert (len(tracks), len(ended)) == (1, 0)
-    assert alone == []
+
+
+@pytest.mark.parametrize("fps", [2, 3])
+def test_a_fast_platoon_is_followed_with_few_pictures_once_the_flow_is_known(fps):
+    # Each drives six of its heights between two pictures at 2 a second; the next one follows two seconds behind.
+    cars = [Vehicle(x=0.5, y=0.02, vy=1.0, from_ms=2000 * n, to_ms=2000 * n + 980, height=0.06) for n in range(30)]
+    cars = [
+        msgspec.structs.replace(car, from_ms=car.from_ms + 137 * n, to_ms=car.to_ms + 137 * n)
+        for n, car in enumerate(cars)
+    ]
+    period = round(1000 / fps)
+
+    tracks, ended = tracked([(t, look(cars, t)) for t in range(0, 66_000, period)])
+
+    whole = [t for t in ended + tracks if t.sightings >= 0.98 * fps - 1]
+    assert len(whole) >= 24
+    assert all(t.mean[1] - t.start[1] > 0.3 for t in whole if t.sightings > 1)
+
+
+def test_a_standing_car_stays_where_it_is_while_others_drive_past_in_front_of_it():
+    waiting = Vehicle(x=0.5, y=0.5, vy=0.0, height=0.12, width=0.1)
+    frames = []
+    for t in range(0, 6000, 100):
+        seen = look([waiting], t)
+        hidden = 2000 <= t < 4000
+        passing = Detections(x1=[0.40], y1=[0.44], x2=[0.60], y2=[0.60], score=[0.9], label=["truck"])
+        if hidden:  # its lower half is covered: the box ends where the lorry begins
+            seen = Detections(
+                x1=[*passing.x1, *seen.x1], y1=[*passing.y1, *seen.y1], x2=[*passing.x2, *seen.x2], y2=[*passing.y2, 0.44],
+                score=[*passing.score, *seen.score], label=[*passing.label, *seen.label],
+            )  # fmt: skip
+        frames.append((t, seen))
+
+    tracks, _, flow = [], [], {}
+    feet = []
+    for seq, (at, seen) in enumerate(frames):
+        tracks, _, flow = follow(tracks, seen, at=(1, seq, at), aspect=ASPECT, policy=POLICY, flow=flow)
+        feet += [t.mean[1] for t in tracks if t.born_ms == 0]
+
+    assert max(feet) - min(feet) < 0.012  # a tenth of its height
+
+
+def test_a_box_within_a_better_known_vehicles_is_no_evidence_of_another():
+    lorry = Vehicle(x=0.5, y=0.2, vy=0.1, height=0.16, width=0.1)
+    cab = Vehicle(x=0.5, y=0.2, vy=0.1, height=0.07, width=0.08, score=0.5)
+
+    tracks, _ = tracked([(t, look([lorry, cab], t)) for t in range(0, 4000, 100)])
+
+    assert sum(t.weight >= POLICY.evidence for t in tracks) == 1
+
+
+def test_a_second_sighting_that_two_may_have_had_is_decided_by_later_ones():
+    # Cold, two pictures a second: each car is nearer to where the next one was than to where it was itself.
+    cars = [Vehicle(x=0.5, y=y, vy=0.25, height=0.03) for y in (0.04, 0.13, 0.21)]
+
+    tracks, _ = tracked([(t, look(cars, t)) for t in range(0, 3001, 500)])
+
+    followed = [t for t in tracks if t.seen_ms == 3000]
+    assert [t.sightings >= 5 for t in followed] == [True] * 3
+    assert [t.mean[5] for t in followed] == pytest.approx([0.25] * 3, abs=0.01)
 
 
 def test_one_vehicle_boxed_as_car_and_as_truck_is_one_track_with_the_class_of_more_evidence():

@@ -1,0 +1,132 @@
+"""The detections of one frame as a tracker wants them: level boxes, each vehicle once, and what hides what.
+
+A box is (lower middle x, lower y, width, height) in level coordinates (picture heights, see geometry).
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.core.anchors import RIDER, WALKER, kind_of
+from pipeline.core.model import Detections
+
+Array = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+_EDGE = 0.004
+"""An edge this near to the picture's is taken to be cut by it, in picture heights."""
+
+_COVERED = 0.4
+"""A nearer box hides an edge if it covers at least this share of it."""
+
+_LOWER = 0.05
+"""A box is nearer if it ends lower by more than this share of the other's height."""
+
+
+class Look(msgspec.Struct, frozen=True):
+    """What one frame shows; m boxes, surest first."""
+
+    boxes: Array  # [m, 4]
+    scores: Array  # [m]
+    labels: list[str]
+    kinds: list[str]
+    cut: Flags  # [m, 4] left, top, right, bottom edge is not the vehicle's own: hidden, or cut by the picture
+    within: list[tuple[int, int]]  # pairs of boxes of which one lies mostly within the other
+
+    def part(self, known: Mapping[int, float]) -> set[int]:
+        """Boxes that lie mostly within that of a better known vehicle: a cab, a trailer, a rider's body.
+
+        Args:
+            known: what is known of the vehicle, of those boxes where something is; else the surer box is the whole.
+        """
+        out: set[int] = set()
+        for i, j in self.within:
+            a, b = self.kinds[i], self.kinds[j]
+            if a == b:
+                out.add(j if known.get(i, -1.0) >= known.get(j, -1.0) else i)
+            elif {a, b} == {WALKER, RIDER}:
+                out.add(i if a == WALKER else j)
+        return out
+
+
+def look(seen: Detections, aspect: float, *, least_score: float, same: float, part: float) -> Look:
+    """Read a frame's detections.
+
+    A model that suppresses overlaps per class may box one pick-up as a car and as a truck: the surer one stays.
+
+    Args:
+        seen: n may be 0.
+        aspect: width / height of the picture.
+        least_score: what is less sure is left out, and so are boxes without area.
+        same: boxes of one kind whose intersection over union is above this are one vehicle.
+        part: a box that shares this much of the smaller one's area with another lies within it.
+    """
+    if not len(seen):
+        return Look(np.zeros((0, 4)), np.zeros(0), [], [], np.zeros((0, 4), dtype=bool), [])
+    x1, y1, x2, y2, score = np.array([seen.x1, seen.y1, seen.x2, seen.y2, seen.score])
+    x1, x2 = x1 * aspect, x2 * aspect
+    wide, high = x2 - x1, y2 - y1
+    order = np.argsort(-score, kind="stable")
+    order = order[(score[order] >= least_score) & (wide[order] > 0) & (high[order] > 0)]
+    x1, y1, x2, y2, wide, high, score = (v[order] for v in (x1, y1, x2, y2, wide, high, score))
+    labels = [seen.label[i] for i in order.tolist()]
+    kinds = [kind_of(label) for label in labels]
+    both = np.maximum(np.minimum(x2[:, None], x2) - np.maximum(x1[:, None], x1), 0)
+    both *= np.maximum(np.minimum(y2[:, None], y2) - np.maximum(y1[:, None], y1), 0)
+    area = wide * high
+    least = np.minimum(area[:, None], area)
+    touching = np.argwhere(np.triu(both > min(part, same) * least, 1)).tolist()
+    gone: set[int] = set()
+    within: list[tuple[int, int]] = []
+    for i, j in touching:
+        if i in gone or j in gone:
+            continue
+        if kinds[i] == kinds[j] and both[i, j] > same * (area[i] + area[j] - both[i, j]):
+            gone.add(j)
+        elif both[i, j] >= part * least[i, j]:
+            within.append((i, j))
+    boxes = np.stack([(x1 + x2) / 2, y2, wide, high], axis=1)
+    cut = _cut(x1, y1, x2, y2, aspect)
+    if gone:
+        kept = [i for i in range(len(labels)) if i not in gone]
+        place = {i: k for k, i in enumerate(kept)}
+        within = [(place[i], place[j]) for i, j in within if i in place and j in place]
+        labels, kinds = [labels[i] for i in kept], [kinds[i] for i in kept]
+        boxes, score, cut = boxes[kept], score[kept], cut[kept]
+    return Look(boxes, score, labels, kinds, cut, within)
+
+
+def overlap(a: Array, b: Array) -> Array:
+    """Intersection over union: (n, 4) and (m, 4) -> (n, m)."""
+    ax1, ax2, ay1, ay2 = a[:, 0] - a[:, 2] / 2, a[:, 0] + a[:, 2] / 2, a[:, 1] - a[:, 3], a[:, 1]
+    bx1, bx2, by1, by2 = b[:, 0] - b[:, 2] / 2, b[:, 0] + b[:, 2] / 2, b[:, 1] - b[:, 3], b[:, 1]
+    w = np.maximum(np.minimum(ax2[:, None], bx2) - np.maximum(ax1[:, None], bx1), 0)
+    h = np.maximum(np.minimum(ay2[:, None], by2) - np.maximum(ay1[:, None], by1), 0)
+    both = w * h
+    union = (a[:, 2] * a[:, 3])[:, None] + b[:, 2] * b[:, 3] - both
+    shared: Array = np.divide(both, union, out=np.zeros_like(both), where=union > 0)
+    return shared
+
+
+def _cut(x1: Array, y1: Array, x2: Array, y2: Array, aspect: float) -> Flags:
+    """Which edges are not the vehicle's own: those at the picture's edge, and those behind a nearer box."""
+    ax1, ax2, ay1, ay2 = x1[:, None], x2[:, None], y1[:, None], y2[:, None]
+    wide, high = ax2 - ax1, ay2 - ay1
+    slack_x, slack_y = 0.1 * wide, 0.1 * high
+    nearer = y2 > ay2 + _LOWER * high
+    across = nearer & (np.minimum(ax2, x2) - np.maximum(ax1, x1) > _COVERED * wide)
+    down = nearer & (np.minimum(ay2, y2) - np.maximum(ay1, y1) > _COVERED * high)
+    left = down & (x1 < ax1) & (x2 > ax1 - slack_x) & (x2 < ax2)
+    right = down & (x2 > ax2) & (x1 < ax2 + slack_x) & (x1 > ax1)
+    bottom = across & (y1 < ay2 + slack_y)
+    return np.stack(
+        [
+            left.any(axis=1) | (x1 <= _EDGE),
+            y1 <= _EDGE,
+            right.any(axis=1) | (x2 >= aspect - _EDGE),
+            bottom.any(axis=1) | (y2 >= 1 - _EDGE),
+        ],
+        axis=1,
+    )

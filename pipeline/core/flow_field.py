@@ -1,0 +1,176 @@
+"""Which way and how fast vehicles drive at each place of one camera's picture, learned from the camera itself.
+
+The picture is cut into square cells. Each cell keeps a few modes, a mode being a mean velocity and how often it was
+seen: where roads cross or turn there are several. Whoever comes into sight with an unknown speed is likely to drive
+as others drove there; and who drives on changes speed and course as the modes along the way do, so that perspective
+and bends are followed with few pictures a second. Coordinates are level (picture heights, see geometry).
+"""
+
+import math
+from collections.abc import Iterable
+from functools import lru_cache
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+CELL = 0.05
+"""Side of a cell, in picture heights."""
+
+MODES = 4
+"""Velocities kept of one cell."""
+
+_ALIKE = 0.35
+"""Velocities that differ by less than this share of their size are one mode."""
+
+Step = tuple[float, float, float, float, float]
+"""Somebody drove from (x0, y0) to (x1, y1) in dt seconds."""
+
+_ENOUGH = 3.0
+"""So many vehicles at a place tell where one goes from there; else its neighbours are asked, too."""
+
+_SAME_WAY = 0.8
+"""Cosine of the angle between a mode and a vehicle that follows it, at least."""
+
+_MODE = np.dtype([("cell", "<u2"), ("n", "<f2"), ("vx", "<f2"), ("vy", "<f2")])
+"""How a mode is kept: eight bytes, so that the field of a busy junction is a few kilobytes in a snapshot."""
+
+_MEMORY = 50.0
+"""A mode remembers about so many vehicles."""
+
+
+class FlowField(msgspec.Struct, frozen=True, array_like=True):
+    """The field of one kind of road user.
+
+    rows, columns: cells of the picture.
+    modes: one after another as in _MODE, by cell and within one in the order they were found.
+    """
+
+    rows: int
+    columns: int
+    modes: bytes = b""
+
+    @classmethod
+    def empty(cls, aspect: float) -> "FlowField":
+        """Nothing was seen yet in a picture of this width / height."""
+        return cls(math.ceil(1 / CELL), math.ceil(aspect / CELL))
+
+    @property
+    def _table(self) -> NDArray[np.float32]:
+        return _dense(self.rows * self.columns, self.modes)
+
+    def _cells(self, x: Array, y: Array) -> NDArray[np.intp]:
+        c = np.clip((x / CELL).astype(np.intp), 0, self.columns - 1)
+        r = np.clip((y / CELL).astype(np.intp), 0, self.rows - 1)
+        return r * self.columns + c
+
+    def at(self, x: float, y: float) -> list[tuple[float, float, float]]:
+        """The modes near a place: (times seen, vx, vy), most seen first; neighbours count where the cell knows little."""
+        table = self._table
+        c = min(max(int(x / CELL), 0), self.columns - 1)
+        r = min(max(int(y / CELL), 0), self.rows - 1)
+        found: list[list[float]] = []
+        for reach in (0, 1, 2, 3):
+            for rr in range(max(0, r - reach), min(self.rows, r + reach + 1)):
+                for cc in range(max(0, c - reach), min(self.columns, c + reach + 1)):
+                    if max(abs(rr - r), abs(cc - c)) != reach:
+                        continue
+                    for n, vx, vy in table[rr * self.columns + cc].tolist():
+                        if n > 0:
+                            _join(found, n / (1 + 2 * reach), vx, vy)
+            if sum(f[0] for f in found) >= _ENOUGH:
+                break
+        found.sort(key=lambda f: -f[0])
+        return [(f[0], f[1], f[2]) for f in found[:MODES]]
+
+    def along(self, x: Array, y: Array, vx: Array, vy: Array) -> tuple[Array, Array, Array]:
+        """The mode that is most like each velocity: (vx, vy, times seen, 0 where none is alike)."""
+        table = self._table[self._cells(x, y)].astype(np.float64)  # [n, MODES, 3]
+        mx, my, n = table[:, :, 1], table[:, :, 2], table[:, :, 0]
+        size = np.hypot(mx, my)
+        own = np.hypot(vx, vy)[:, None]
+        dot = (mx * vx[:, None] + my * vy[:, None]) / np.maximum(size * own, 1e-12)
+        good = (n > 0) & (dot > _SAME_WAY)
+        # The most alike in course; between two of them the more usual one, and the one of the more alike speed.
+        usual, faster = np.minimum(n, 5) / 50, np.abs(np.log(np.maximum(size, 1e-6) / np.maximum(own, 1e-6))) / 5
+        best = np.where(good, dot + usual - faster, -np.inf)
+        pick = best.argmax(axis=1)
+        i = np.arange(len(x))
+        return mx[i, pick], my[i, pick], np.where(good[i, pick], n[i, pick], 0.0)
+
+    def learned(self, steps: Iterable[Step]) -> "FlowField":
+        """The field after vehicles drove from (x0, y0) to (x1, y1) in dt seconds each."""
+        table = self._table.copy()
+        for x0, y0, x1, y1, dt in steps:
+            far = math.hypot(x1 - x0, y1 - y0)
+            vx, vy = (x1 - x0) / dt, (y1 - y0) / dt
+            parts = max(1, math.ceil(far / CELL))
+            before = -1
+            for k in range(parts):
+                share = (k + 0.5) / parts
+                x, y = x0 + share * (x1 - x0), y0 + share * (y1 - y0)
+                c = min(max(int(x / CELL), 0), self.columns - 1)
+                r = min(max(int(y / CELL), 0), self.rows - 1)
+                cell = r * self.columns + c
+                if cell != before:
+                    _vote(table[cell], vx, vy)
+                before = cell
+        return FlowField(self.rows, self.columns, _sparse(table))
+
+
+@lru_cache(maxsize=256)
+def _dense(cells: int, modes: bytes) -> NDArray[np.float32]:
+    """[cells, MODES, 3]: times seen (0: no such mode), vx, vy, in picture heights a second. Not to be written to."""
+    kept = np.frombuffer(modes, dtype=_MODE)
+    table = np.zeros((cells, MODES, 3), dtype=np.float32)
+    cell = kept["cell"].astype(np.intp)
+    first = np.searchsorted(cell, cell)  # of the same cell
+    table[cell, np.arange(len(cell)) - first] = np.stack([kept["n"], kept["vx"], kept["vy"]], axis=1)
+    table.flags.writeable = False
+    return table
+
+
+def _sparse(table: NDArray[np.float32]) -> bytes:
+    cell, k = np.nonzero(table[:, :, 0] > 0)
+    kept = np.empty(len(cell), dtype=_MODE)
+    kept["cell"] = cell
+    kept["n"], kept["vx"], kept["vy"] = table[cell, k].T
+    return kept.tobytes()
+
+
+def _alike(vx: float, vy: float, wx: float, wy: float) -> bool:
+    return math.hypot(vx - wx, vy - wy) < _ALIKE * max(math.hypot(vx, vy), math.hypot(wx, wy), 1e-6)
+
+
+def _join(found: list[list[float]], n: float, vx: float, vy: float) -> None:
+    for f in found:
+        if _alike(vx, vy, f[1], f[2]):
+            total = f[0] + n
+            f[1] += (vx - f[1]) * n / total
+            f[2] += (vy - f[2]) * n / total
+            f[0] = total
+            return
+    found.append([n, vx, vy])
+
+
+def _vote(modes: NDArray[np.float32], vx: float, vy: float) -> None:
+    rows = modes.tolist()
+    best, least = -1, 0
+    near = math.inf
+    for k, (n, mx, my) in enumerate(rows):
+        if n > 0 and _alike(vx, vy, mx, my):
+            d = math.hypot(vx - mx, vy - my)
+            if d < near:
+                best, near = k, d
+        if n < rows[least][0]:
+            least = k
+    if best >= 0:
+        n, mx, my = rows[best]
+        n = min(n + 1, _MEMORY)
+        modes[best] = (n, mx + (vx - mx) / n, my + (vy - my) / n)
+    elif rows[least][0] <= 1:
+        modes[least] = (1.0, vx, vy)
+    else:
+        modes[least, 0] -= 1

@@ -1,0 +1,171 @@
+"""How a vehicle's box moves: prediction along the flow, how far a detection is from it, and Kalman's update.
+
+State: lower middle x, lower y, width, height; then their speeds per second (8 numbers, level). Covariances: variance
+of each, covariance of each with its speed, variance of each speed (3 x 4), each axis by itself.
+
+Sources: R. E. Kalman, A New Approach to Linear Filtering (1960); continuous white-noise acceleration: Bar-Shalom, Li
+and Kirubarajan, Estimation with Applications to Tracking and Navigation (2001), 6.2.2.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.core.boxes import Look
+from pipeline.core.flow_field import FlowField
+
+Array = NDArray[np.float64]
+
+
+class MotionPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is believed of boxes and of how vehicles drive; in box heights and seconds of capture time."""
+
+    noise_heights: float = 0.08  # standard deviation of a box edge
+    jitter_ms: float = 25.0  # and of a capture time: cameras repeat pictures and stamp them unevenly
+    wander_heights: float = 0.7  # how much a speed changes within a second (a random walk: any frame rate alike)
+    wander_share: float = 0.5  # and this share of the speed itself
+    wander_flow: float = 0.25  # the same where the flow is known
+    same_size: float = 0.15  # a box that differs more than this from what its vehicle measures shows a part of it
+    least_score: float = 0.1  # how much a box of no score is believed
+
+
+_STEP_S = 0.1
+"""The flow is looked up anew after so many seconds of a long way."""
+
+_CALM = np.array([1.0, 1.0, 0.1, 0.1])  # boxes grow more calmly than they move
+_MOVES = np.array([1.0, 1.0, 0.0, 0.0])
+
+
+def predict(
+    mean: Array,
+    cov: Array,
+    dt: Array,
+    kinds: Sequence[str],
+    flow: Mapping[str, FlowField],
+    policy: MotionPolicy,
+) -> tuple[Array, Array]:
+    """Where each vehicle is after its dt: means [r, 8] and covariances [r, 3, 4].
+
+    Who drives along a known flow changes course and speed as it does; others drive straight on.
+
+    Args:
+        mean: [r, 8], cov: [r, 3, 4] when last seen.
+        dt: [r] seconds since.
+        kinds: of road users, r of them.
+        flow: by kind.
+        policy: beliefs.
+    """
+    high = mean[:, 3:4]
+    speed = np.hypot(mean[:, 4], mean[:, 5])
+    wait = dt[:, None]
+    moved = mean.copy()
+    moved[:, :4] += mean[:, 4:] * wait
+    share = np.full(len(mean), policy.wander_share)
+    moving = speed > 0.5 * mean[:, 3]
+    for kind, field in flow.items():
+        mine = np.flatnonzero(moving & np.array([k == kind for k in kinds], dtype=bool))
+        if len(mine):
+            carried, known = _carried(field, mean[mine][:, [0, 1, 4, 5]], dt[mine])
+            moved[mine[:, None], [0, 1, 4, 5]] = carried
+            share[mine[known]] = policy.wander_flow
+    moved[:, 2:4] = np.minimum(np.maximum(moved[:, 2:4], 0.5 * mean[:, 2:4]), 2 * mean[:, 2:4])
+    push = (policy.wander_heights * high) ** 2 * _CALM + ((share * speed) ** 2)[:, None] * _MOVES
+    pp, pv, vv = cov[:, 0], cov[:, 1], cov[:, 2]
+    grown = np.empty_like(cov)
+    grown[:, 0] = pp + wait * (2 * pv + wait * (vv + push * wait / 3))
+    grown[:, 1] = pv + wait * (vv + push * wait / 2)
+    grown[:, 2] = vv + push * wait
+    return moved, grown
+
+
+def _carried(field: FlowField, state: Array, dt: Array) -> tuple[Array, NDArray[np.bool_]]:
+    """Carry vehicles (x, y, vx, vy) along the flow: who is faster than it stays so. And whether their flow is known."""
+    x, y, vx, vy = state.T
+    parts = max(1, min(8, math.ceil(float(dt.max()) / _STEP_S)))
+    step = dt / parts
+    fx, fy, n = field.along(x, y, vx, vy)
+    known = n > 0
+    for _ in range(parts):
+        x, y = x + vx * step, y + vy * step
+        gx, gy, m = field.along(x, y, vx, vy)
+        # The turn and stretch from the one mode to the other, as a quotient of complex numbers.
+        size = np.maximum(fx * fx + fy * fy, 1e-12)
+        a, b = (gx * fx + gy * fy) / size, (gy * fx - gx * fy) / size
+        stretch = np.maximum(np.hypot(a, b), 1e-12)
+        within = np.where((n > 0) & (m > 0), np.minimum(np.maximum(stretch, 0.5), 2.0) / stretch, 0.0)
+        a, b = np.where(within > 0, a * within, 1.0), b * within
+        vx, vy = vx * a - vy * b, vx * b + vy * a
+        fx, fy, n = np.where(m > 0, gx, fx), np.where(m > 0, gy, fy), np.where(m > 0, m, n)
+    return np.stack([x, y, vx, vy], axis=1), known
+
+
+def innovation(means: Array, boxes: Array, cut: NDArray[np.bool_], policy: MotionPolicy) -> tuple[Array, Array]:
+    """How far boxes are from where vehicles are expected, and how many times their noise that may be.
+
+    A box that is smaller than its vehicle is known to be shows a part of it. Then the edge that is not hidden tells
+    where the vehicle is; if neither is known to be hidden, the one that is nearer to where it was expected. So a car
+    that others drive past in front of stays where it is, though the lower edge of its box jumps.
+
+    Args:
+        means: [..., 8] expected, boxes: [..., 4], cut: [..., 4] as in Look; they are broadcast.
+        policy: beliefs.
+
+    Returns:
+        off [..., 4] of x, y, width, height, and doubt [..., 4], a factor of the standard deviation.
+    """
+    x, y, w, h = (boxes[..., k] for k in range(4))
+    px, py, pw, ph = (means[..., k] for k in range(4))
+    left, right = (x - w / 2) - (px - pw / 2), (x + w / 2) - (px + pw / 2)
+    top, bottom = (y - h) - (py - ph), y - py
+    off_x, off_w, doubt_x, doubt_w = _axis(left, right, x - px, w, pw, cut[..., 0], cut[..., 2], policy)
+    off_y, off_h, doubt_y, doubt_h = _axis(top, bottom, bottom, h, ph, cut[..., 1], cut[..., 3], policy)
+    off = np.stack(np.broadcast_arrays(off_x, off_y, off_w, off_h), axis=-1)
+    return off, np.stack(np.broadcast_arrays(doubt_x, doubt_y, doubt_w, doubt_h), axis=-1)
+
+
+def _axis(
+    near: Array,
+    far: Array,
+    anchor: Array,
+    size: Array,
+    known: Array,
+    near_cut: NDArray[np.bool_],
+    far_cut: NDArray[np.bool_],
+    policy: MotionPolicy,
+) -> tuple[Array, Array, Array, Array]:
+    """One axis: how far the anchor and the size are off, and their doubts; near and far are the edges' offsets."""
+    change = size - known
+    odd = np.abs(change) > policy.same_size * known
+    hidden = near_cut | far_cut
+    short = change < 0
+    use_near = np.where(near_cut == far_cut, np.abs(near) < np.abs(far), far_cut)
+    off = np.where(odd | (hidden & short), np.where(use_near, near, far), anchor)
+    off_size = np.where(hidden & short, 0.0, change)
+    doubt = np.where(near_cut & far_cut, 4.0, np.where(odd | hidden, 1.5, 1.0))
+    doubt_size = np.where(hidden, 4.0, np.where(odd, 3.0, 1.0))
+    return off, off_size, doubt, doubt_size
+
+
+def update(mean: Array, cov: Array, seen: Look, which: NDArray[np.intp], policy: MotionPolicy) -> tuple[Array, Array]:
+    """Kalman's update of k predicted vehicles by a detection each, every axis by itself; an unsure box is believed less.
+
+    Args:
+        mean: [k, 8], cov: [k, 3, 4] predicted.
+        seen: the frame, which: [k] its detections.
+        policy: beliefs.
+    """
+    boxes = seen.boxes[which]
+    off, doubt = innovation(mean, boxes, seen.cut[which], policy)
+    high = np.maximum(boxes[:, 3], mean[:, 3])[:, None]
+    noise = (policy.noise_heights * high * doubt) ** 2
+    noise /= np.maximum(seen.scores[which], policy.least_score)[:, None]
+    noise += (mean[:, 4:] * policy.jitter_ms / 1000) ** 2
+    pp, pv, vv = cov[:, 0], cov[:, 1], cov[:, 2]
+    total = pp + noise
+    gain, speed_gain = pp / total, pv / total
+    new_mean = np.concatenate([mean[:, :4] + gain * off, mean[:, 4:] + speed_gain * off], axis=1)
+    new_cov = np.stack([(1 - gain) * pp, (1 - gain) * pv, vv - speed_gain * pv], axis=1)
+    return new_mean, new_cov
