@@ -29,11 +29,15 @@ class MotionPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     wander_share: float = 0.5  # and this share of the speed itself
     wander_flow: float = 0.25  # the same where the flow is known
     same_size: float = 0.15  # a box that differs more than this from what its vehicle measures shows a part of it
+    odd_doubt: float = 3.0
     least_score: float = 0.1  # how much a box of no score is believed
 
 
 _STEP_S = 0.1
 """The flow is looked up anew after so many seconds of a long way."""
+
+_FARTHEST, _NEAREST = 0.5, 2.5
+"""A box becomes no more times smaller or larger between two sightings."""
 
 _CALM = np.array([1.0, 1.0, 0.1, 0.1])  # boxes grow more calmly than they move
 _MOVES = np.array([1.0, 1.0, 0.0, 0.0])
@@ -61,24 +65,45 @@ def predict(
     high = mean[:, 3:4]
     speed = np.hypot(mean[:, 4], mean[:, 5])
     wait = dt[:, None]
+    nearer = _nearer(mean, cov, dt)[:, None]
     moved = mean.copy()
-    moved[:, :4] += mean[:, 4:] * wait
+    moved[:, :2] += mean[:, 4:6] * wait * nearer
+    moved[:, 4:6] *= nearer**2
     share = np.full(len(mean), policy.wander_share)
     moving = speed > 0.5 * mean[:, 3]
     for kind, field in flow.items():
         mine = np.flatnonzero(moving & np.array([k == kind for k in kinds], dtype=bool))
         if len(mine):
             carried, known = _carried(field, mean[mine][:, [0, 1, 4, 5]], dt[mine])
+            mine, carried = mine[known], carried[known]
             moved[mine[:, None], [0, 1, 4, 5]] = carried
-            share[mine[known]] = policy.wander_flow
-    moved[:, 2:4] = np.minimum(np.maximum(moved[:, 2:4], 0.5 * mean[:, 2:4]), 2 * mean[:, 2:4])
+            share[mine] = policy.wander_flow
+            quicker = np.hypot(carried[:, 2], carried[:, 3]) / speed[mine]
+            nearer[mine, 0] = np.minimum(np.maximum(np.sqrt(quicker), _FARTHEST), _NEAREST)
+    moved[:, 2:4] *= nearer
+    moved[:, 6:8] *= nearer**2
     push = (policy.wander_heights * high) ** 2 * _CALM + ((share * speed) ** 2)[:, None] * _MOVES
     pp, pv, vv = cov[:, 0], cov[:, 1], cov[:, 2]
+    scale = np.maximum(nearer, 1.0) ** 2
     grown = np.empty_like(cov)
-    grown[:, 0] = pp + wait * (2 * pv + wait * (vv + push * wait / 3))
-    grown[:, 1] = pv + wait * (vv + push * wait / 2)
-    grown[:, 2] = vv + push * wait
+    grown[:, 0] = scale * (pp + wait * (2 * pv + wait * (vv + push * wait / 3)))
+    grown[:, 1] = scale * (pv + wait * (vv + push * wait / 2))
+    grown[:, 2] = scale * (vv + push * wait)
     return moved, grown
+
+
+def _nearer(mean: Array, cov: Array, dt: Array) -> Array:
+    """How many times larger each vehicle is seen after its dt, going by how its box grows: [r].
+
+    Who drives straight on at a constant speed over level ground is seen with a size of 1 / distance. If that is g
+    times the size it had, it moved g times as far in the picture as its speed there told, and has g * g times that
+    speed: follows from x = X / Z with X and Z linear in time. A growth that is hardly known counts for less.
+    """
+    rate = (mean[:, 7] / mean[:, 3] + mean[:, 6] / mean[:, 2]) / 2
+    unsure = (cov[:, 2, 3] / mean[:, 3] ** 2 + cov[:, 2, 2] / mean[:, 2] ** 2) / 4
+    rate = rate**3 / np.maximum(rate**2 + unsure, 1e-12)
+    nearer: Array = 1 / (1 - np.minimum(np.maximum(rate * dt, 1 - 1 / _FARTHEST), 1 - 1 / _NEAREST))
+    return nearer
 
 
 def _carried(field: FlowField, state: Array, dt: Array) -> tuple[Array, NDArray[np.bool_]]:
@@ -102,7 +127,9 @@ def _carried(field: FlowField, state: Array, dt: Array) -> tuple[Array, NDArray[
     return np.stack([x, y, vx, vy], axis=1), known
 
 
-def innovation(means: Array, boxes: Array, cut: NDArray[np.bool_], policy: MotionPolicy) -> tuple[Array, Array]:
+def innovation(
+    means: Array, sizes: Array, boxes: Array, cut: NDArray[np.bool_], policy: MotionPolicy
+) -> tuple[Array, Array]:
     """How far boxes are from where vehicles are expected, and how many times their noise that may be.
 
     A box that is smaller than its vehicle is known to be shows a part of it. Then the edge that is not hidden tells
@@ -110,7 +137,8 @@ def innovation(means: Array, boxes: Array, cut: NDArray[np.bool_], policy: Motio
     that others drive past in front of stays where it is, though the lower edge of its box jumps.
 
     Args:
-        means: [..., 8] expected, boxes: [..., 4], cut: [..., 4] as in Look; they are broadcast.
+        means: [..., 8] expected, sizes: [..., 2] standard deviations of their width and height, boxes: [..., 4],
+            cut: [..., 4] as in Look; they are broadcast.
         policy: beliefs.
 
     Returns:
@@ -120,8 +148,8 @@ def innovation(means: Array, boxes: Array, cut: NDArray[np.bool_], policy: Motio
     px, py, pw, ph = (means[..., k] for k in range(4))
     left, right = (x - w / 2) - (px - pw / 2), (x + w / 2) - (px + pw / 2)
     top, bottom = (y - h) - (py - ph), y - py
-    off_x, off_w, doubt_x, doubt_w = _axis(left, right, x - px, w, pw, cut[..., 0], cut[..., 2], policy)
-    off_y, off_h, doubt_y, doubt_h = _axis(top, bottom, bottom, h, ph, cut[..., 1], cut[..., 3], policy)
+    off_x, off_w, doubt_x, doubt_w = _axis(left, right, x - px, w, pw, sizes[..., 0], cut[..., 0], cut[..., 2], policy)
+    off_y, off_h, doubt_y, doubt_h = _axis(top, bottom, bottom, h, ph, sizes[..., 1], cut[..., 1], cut[..., 3], policy)
     off = np.stack(np.broadcast_arrays(off_x, off_y, off_w, off_h), axis=-1)
     return off, np.stack(np.broadcast_arrays(doubt_x, doubt_y, doubt_w, doubt_h), axis=-1)
 
@@ -132,20 +160,21 @@ def _axis(
     anchor: Array,
     size: Array,
     known: Array,
+    unsure: Array,
     near_cut: NDArray[np.bool_],
     far_cut: NDArray[np.bool_],
     policy: MotionPolicy,
 ) -> tuple[Array, Array, Array, Array]:
     """One axis: how far the anchor and the size are off, and their doubts; near and far are the edges' offsets."""
     change = size - known
-    odd = np.abs(change) > policy.same_size * known
+    odd = np.abs(change) > policy.same_size * known + 2 * unsure
     hidden = near_cut | far_cut
     short = change < 0
     use_near = np.where(near_cut == far_cut, np.abs(near) < np.abs(far), far_cut)
-    off = np.where(odd | (hidden & short), np.where(use_near, near, far), anchor)
+    off = np.where((odd | hidden) & short, np.where(use_near, near, far), anchor)
     off_size = np.where(hidden & short, 0.0, change)
     doubt = np.where(near_cut & far_cut, 4.0, np.where(odd | hidden, 1.5, 1.0))
-    doubt_size = np.where(hidden, 4.0, np.where(odd, 3.0, 1.0))
+    doubt_size = np.where(hidden, 4.0, np.where(odd, policy.odd_doubt, 1.0))
     return off, off_size, doubt, doubt_size
 
 
@@ -158,7 +187,7 @@ def update(mean: Array, cov: Array, seen: Look, which: NDArray[np.intp], policy:
         policy: beliefs.
     """
     boxes = seen.boxes[which]
-    off, doubt = innovation(mean, boxes, seen.cut[which], policy)
+    off, doubt = innovation(mean, np.sqrt(cov[:, 0, 2:]), boxes, seen.cut[which], policy)
     high = np.maximum(boxes[:, 3], mean[:, 3])[:, None]
     noise = (policy.noise_heights * high * doubt) ** 2
     noise /= np.maximum(seen.scores[which], policy.least_score)[:, None]

@@ -60,6 +60,7 @@ class TrackingPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     detected: float = 0.8  # chance that a vehicle in sight is detected
     speed_heights: float = 10.0  # standard deviation of an unknown speed, in box heights per second
     still_heights: float = 0.5  # and of that of a vehicle that stands
+    grows: float = 0.5  # and of how fast its box grows
     still_share: float = 0.1  # newborn tracks that stand
     flow_spread: float = 0.25  # vehicles differ from the flow by this share of its speed
     flow_doubt: float = 2.0  # so many vehicles seen make the flow as likely as anything else
@@ -293,7 +294,7 @@ def _out_of_sight(rows: _Rows, tracks: Sequence[Track], aspect: float) -> list[b
 def _costs(rows: _Rows, tracks: Sequence[Track], view: Look, policy: TrackingPolicy) -> Array:
     """-2 log of how much likelier it is that a detection continues a row than that it is somebody new: (r, m)."""
     boxes, means = view.boxes[None], rows.means[:, None]
-    off, doubt = innovation(means, boxes, view.cut[None], policy.motion)
+    off, doubt = innovation(means, np.sqrt(rows.covs[:, None, 0, 2:]), boxes, view.cut[None], policy.motion)
     high = np.maximum(boxes[:, :, 3], means[:, :, 3])  # [r, m]
     noise = (policy.motion.noise_heights * high[:, :, None] * doubt) ** 2
     noise += ((rows.means[:, 4:] * policy.motion.jitter_ms / 1000) ** 2 + rows.covs[:, 0])[:, None]
@@ -500,7 +501,7 @@ def _born(
     left, top, right, bottom = view.cut[d].tolist()
     noise, unknown = (policy.motion.noise_heights * high) ** 2, (0.5 * high) ** 2
     across = (0.3 * wide) ** 2 if left or right else noise
-    slow = (0.2 * high) ** 2
+    slow = (policy.grows * high) ** 2
     score, field = float(view.scores[d]), flow.get(view.kinds[d])
     return Track(
         epoch=birth[0],
