@@ -5,7 +5,7 @@ import re
 import signal
 from collections import Counter
 from contextlib import ExitStack, aclosing, closing
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -20,7 +20,7 @@ from pipeline.adapters.survey_files import SurveyFiles
 from pipeline.adapters.video import Probe, VideoSource, probe
 from pipeline.adapters.yolo import Yolo, load_model
 from pipeline.config import load_scene
-from pipeline.core.model import ID_PATTERN, Camera, CameraId, Scene, Way
+from pipeline.core.model import ID_PATTERN, Camera, CameraId, HealthChange, HealthState, Scene, Way
 from pipeline.core.scene import ScenePolicy
 from pipeline.core.windows import WindowPolicy
 from pipeline.errors import Fatal
@@ -126,10 +126,14 @@ def count(
             check_classes({"": scene}, seeing.labels, seeing.name)
         policy = CountPolicy(scene=ScenePolicy(windows=WindowPolicy(window_ms=interval * 1000)))
         try:
-            counted = asyncio.run(_run(cameras, probes, scene, seeing, policy, out, zone if start else None, rich))
+            counted, changes = asyncio.run(
+                _run(cameras, probes, scene, seeing, policy, out, zone if start else None, rich)
+            )
         except asyncio.CancelledError:
             raise click.exceptions.Exit(128 + signal.SIGTERM) from None
     rich.print(_table(counted, scene))
+    for line in _health(counted, changes, zone if start else None):
+        rich.print(line)
     if out is not None:
         rich.print(f"events.jsonl, events.csv and flow.csv are in {out}")
 
@@ -192,12 +196,13 @@ async def _run(
     out: Path | None,
     zone: ZoneInfo | None,
     console: Console,
-) -> list[Counted]:
-    """The whole survey; the crossings, in the order they became known."""
+) -> tuple[list[Counted], list[HealthChange]]:
+    """The whole survey: the crossings, in the order they became known, and how well the camera was."""
     running = asyncio.current_task()
     if running is not None:  # so that an interrupted survey ends the decoder and takes its unfinished files away
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
-    found: list[Counted] = []
+    found: dict[str, Counted] = {}
+    changes: list[HealthChange] = []
     source = Cameras(filmed=VideoSource(resolve=str), simulated=SimulatedSource(WallClock()))
     with ExitStack() as stack:
         bar = stack.enter_context(_bar(console))
@@ -208,16 +213,18 @@ async def _run(
         async with aclosing(survey(cameras, scene, source=source, model=model, policy=policy)) as said:
             async for thing in said:
                 if isinstance(thing, Counted):
-                    found.append(thing)
+                    found[thing.crossing.id] = thing
                     if files is not None:
                         files.event(thing.crossing, thing.file, thing.t_seconds, shows=shows[thing.file])
                 elif isinstance(thing, Place):
                     _advance(bar, bars[thing.file], thing, len(found))
+                elif isinstance(thing, HealthChange):
+                    changes.append(thing)
                 elif files is not None:
                     files.flow(thing)
         for task in tasks:  # files often declare more frames than they hold
             bar.update(task, total=bar.tasks[task].completed)
-    return found
+    return list(found.values()), changes
 
 
 def _bar(console: Console) -> Progress:
@@ -245,7 +252,8 @@ def _advance(bar: Progress, task: TaskID, place: Place, crossings: int) -> None:
 
 def _table(counted: list[Counted], scene: Scene) -> Table:
     """Line and direction down, classes across."""
-    tally = Counter((c.crossing.line, c.crossing.direction, c.crossing.label) for c in counted)
+    valid = [c.crossing for c in counted if c.crossing.valid]
+    tally = Counter((crossing.line, crossing.direction, crossing.label) for crossing in valid)
     labels = sorted({label for _, _, label in tally})
     table = Table(title="Crossings", title_justify="left")
     table.add_column("line")
@@ -259,6 +267,27 @@ def _table(counted: list[Counted], scene: Scene) -> Table:
             shown = f"{nickname} ({way.value})" if nickname else way.value
             table.add_row(line.name, shown, *map(str, row), str(sum(row)))
     return table
+
+
+def _health(counted: list[Counted], changes: list[HealthChange], zone: ZoneInfo | None) -> list[str]:
+    """What must be known of the camera beside the table: when its picture could not be trusted, and why."""
+    said = []
+    for change in changes:
+        if change.after not in {None, HealthState.OK}:
+            said.append(
+                f"from {_clock(change.since_ms, zone)} the camera is {change.after}: what crosses is not counted"
+            )
+        elif change.before not in {None, HealthState.OK}:
+            said.append(f"from {_clock(change.since_ms, zone)} it is ok again")
+    if left_out := sum(not c.crossing.valid for c in counted):
+        said.append(f"{left_out} crossings are not in the table, for the camera was not well")
+    return said
+
+
+def _clock(ms: int, zone: ZoneInfo | None) -> str:
+    """A capture time; where nobody said when the survey began, the time since its first picture."""
+    at = datetime.fromtimestamp(ms / 1000, zone or UTC)
+    return f"{at:%Y-%m-%d %H:%M:%S}" if zone else f"{at:%H:%M:%S}"
 
 
 def _cameras(

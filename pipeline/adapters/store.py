@@ -25,14 +25,14 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from pipeline.core.feed import Seen
-from pipeline.core.model import Camera, CameraId, Event, Flow, Group, GroupId, Scene, Way
+from pipeline.core.model import Camera, CameraId, Crossing, Event, Flow, Group, GroupId, Scene, Way
 from pipeline.core.registry import Registry
 from pipeline.errors import Fatal, GantryError, Poison, Retry
 from pipeline.ports import Changes, Count, CountQuery, EventPage, EventQuery, FlowPage, FlowQuery
 
 log = logging.getLogger("gantry.serve")
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 APPLICATION_ID = 0x67616E74  # "gant" in the header of the file: nobody else's database is ever written to
 
 BUSY_MS = 5_000
@@ -58,6 +58,7 @@ _events = sa.Table(
     sa.Column("revision", sa.BigInteger, nullable=False),
     sa.Column("stored_ms", sa.BigInteger, nullable=False),
     sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("valid", sa.Integer, nullable=False, server_default="1"),  # 0: crossed while the camera was not well
     sa.Index("events_by_time", "captured_ms", "id"),
     sa.Index("events_by_camera", "camera", "captured_ms", "id"),
     sa.Index("events_by_age", "stored_ms"),
@@ -262,7 +263,13 @@ class Store:
         where: list[sa.ColumnElement[bool]] = []
         if query.cameras is not None:
             where.append(c.camera.in_(query.cameras))
-        for column, wanted in ((c.line, query.line), (c.direction, query.direction), (c["class"], query.label)):
+        columns = (
+            (c.type, query.type),
+            (c.line, query.line),
+            (c.direction, query.direction),
+            (c["class"], query.label),
+        )
+        for column, wanted in columns:
             if wanted is not None:
                 where.append(column == str(wanted))
         rows, after = await self._page(_EVENT_ORDER, where, query, "e")
@@ -270,10 +277,10 @@ class Store:
             return EventPage(items=[_decode_event(body) for body in rows], next=after)
 
     async def counts(self, query: CountQuery) -> list[Count]:
-        """The crossings that are kept, counted, by camera, line, direction and class."""
+        """The valid crossings that are kept, counted, by camera, line, direction and class."""
         c = _events.c
         key = (c.camera, c.line, c.direction, c["class"])
-        where = [c.type == "crossing"]
+        where = [c.type == "crossing", c.valid == 1]
         if query.cameras is not None:
             where.append(c.camera.in_(query.cameras))
         if query.from_ms is not None:
@@ -429,6 +436,8 @@ def _prepare(engine: sa.Engine, path: Path) -> None:
             raise Fatal(f"the history file {path} was made by a newer gantry: upgrade this one, or use another file")
         cursor.execute("PRAGMA journal_mode=WAL")
     with engine.begin() as connection:  # one transaction: a file killed here is an empty file
+        if tables and found["user_version"] == 1:  # which knew no crossings that are not valid
+            connection.exec_driver_sql("ALTER TABLE events ADD COLUMN valid INTEGER DEFAULT '1' NOT NULL")
         _tables.create_all(connection)
         connection.exec_driver_sql(f"PRAGMA application_id={APPLICATION_ID}")
         connection.exec_driver_sql(f"PRAGMA user_version={SCHEMA_VERSION}")
@@ -481,17 +490,19 @@ def _write(connection: sa.Connection, changes: Changes) -> None:
 
 
 def _event_row(event: Event, at_ms: int) -> dict[str, Any]:
+    crossing = event if isinstance(event, Crossing) else None
     return {
         "id": event.id,
         "type": str(type(event).__struct_config__.tag),
         "camera": event.camera,
-        "line": event.line,
-        "direction": event.direction.value,
-        "class": event.label,
+        "line": crossing.line if crossing else None,
+        "direction": crossing.direction.value if crossing else None,
+        "class": crossing.label if crossing else None,
         "captured_ms": event.captured_ms,
         "revision": event.revision,
         "stored_ms": at_ms,
         "body": _encode(event),
+        "valid": int(crossing is None or crossing.valid),
     }
 
 

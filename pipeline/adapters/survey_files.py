@@ -5,8 +5,9 @@ there is whole.
 """
 
 import csv
+import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,10 +22,10 @@ from pipeline.errors import Fatal
 
 EVENT_COLUMNS = (
     "type", "camera", "line", "direction", "direction_name", "class", "captured_ms", "local_time", "file", "t_seconds", "x", "y",
-    "score", "track", "id",
+    "score", "track", "id", "valid",
 )  # fmt: skip
 FLOW_COLUMNS = (
-    "camera", "start_ms", "local_time", "window_s", "coverage", "line", "direction", "class", "count", "revision",
+    "camera", "start_ms", "local_time", "window_s", "coverage", "line", "direction", "class", "count", "revision", "health",
 )  # fmt: skip
 
 
@@ -43,6 +44,7 @@ class SurveyFiles:
         self.out, self.zone = out, zone
         self._files: dict[str, IO[str]] = {}
         self._flows: dict[int, Flow] = {}
+        self._revised: dict[str, dict[str, object]] = {}  # rows that take the place of earlier ones
         try:
             with self._in_our_words():
                 out.mkdir(parents=True, exist_ok=True)
@@ -56,15 +58,18 @@ class SurveyFiles:
         csv.writer(self._files["flow.csv"]).writerow(FLOW_COLUMNS)
 
     def event(self, crossing: Crossing, file: str, t_seconds: float, *, shows: str | None = None) -> None:
-        """Add one crossing; `shows` is the simulated camera whose film the file is, for events.jsonl only."""
-        row = msgspec.to_builtins(crossing) | {
-            "file": file, "t_seconds": t_seconds, "local_time": self._local(crossing.captured_ms),
+        """Add one crossing; a later revision takes the place of an earlier one. `shows` is the simulated camera whose film the file is, for events.jsonl only."""
+        row: dict[str, object] = msgspec.to_builtins(crossing) | {
+            "valid": crossing.valid, "file": file, "t_seconds": t_seconds, "local_time": self._local(crossing.captured_ms),
         }  # fmt: skip
         if shows is not None:
             row["shows"] = shows
+        if crossing.revision:
+            self._revised[crossing.id] = row
+            return
         with self._in_our_words():
-            self._files["events.jsonl"].write(json.dumps(row, ensure_ascii=False) + "\n")
-            self._events.writerow(["" if row.get(c) is None else row[c] for c in EVENT_COLUMNS])
+            self._files["events.jsonl"].write(_json(row))
+            self._events.writerow(_cells(row))
 
     def flow(self, flow: Flow) -> None:
         """Add one window; a later revision takes the place of an earlier one."""
@@ -89,8 +94,20 @@ class SurveyFiles:
             rows.writerows(self._flow_rows(flow))
         for file in self._files.values():
             file.close()
+        if self._revised:
+            self._revise("events.jsonl", lambda line: json.loads(line)["id"], _json)
+            self._revise("events.csv", lambda line: next(csv.reader([line]))[_ID], _csv)
         for name in self._files:
             self._part(name).replace(self.out / name)
+
+    def _revise(self, name: str, id_of: Callable[[str], str], text_of: Callable[[dict[str, object]], str]) -> None:
+        """Write a file of events anew, with what was said of some of them later."""
+        part, anew = self._part(name), self._part(f"{name}.anew")
+        with part.open(encoding="utf-8", newline="") as old, anew.open("w", encoding="utf-8", newline="") as new:
+            for line in old:
+                row = self._revised.get(id_of(line))
+                new.write(line if row is None else text_of(row))
+        anew.replace(part)
 
     def _forget(self) -> None:
         """Close what is open and take away what is not whole."""
@@ -99,6 +116,7 @@ class SurveyFiles:
                 file.close()  # may have to write what a full disk does not take
             with suppress(OSError):
                 self._part(name).unlink(missing_ok=True)
+                self._part(f"{name}.anew").unlink(missing_ok=True)
 
     def _part(self, name: str) -> Path:
         return self.out / f".{name}.part"
@@ -115,12 +133,36 @@ class SurveyFiles:
         place = [flow.place, flow.start_ms, self._local(flow.start_ms), flow.window_ms / 1000, flow.coverage]
         rows: list[list[object]] = []
         for line in flow.lines:
-            rows += [[*place, line.line, c.direction.value, c.label, c.count, flow.revision] for c in line.counts]
+            said = [flow.revision, flow.health.value if flow.health else ""]
+            rows += [[*place, line.line, c.direction.value, c.label, c.count, *said] for c in line.counts]
             if not line.counts:
-                rows.append([*place, line.line, "", "", 0, flow.revision])
+                rows.append([*place, line.line, "", "", 0, *said])
         return rows
 
     def _local(self, ms: int) -> str:
         if self.zone is None:
             return ""
         return datetime.fromtimestamp(ms / 1000, UTC).astimezone(self.zone).isoformat(timespec="milliseconds")
+
+
+_ID = EVENT_COLUMNS.index("id")
+
+
+def _json(row: dict[str, object]) -> str:
+    return json.dumps(row, ensure_ascii=False) + "\n"
+
+
+def _cells(row: dict[str, object]) -> list[object]:
+    return [_cell(row.get(c)) for c in EVENT_COLUMNS]
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "" if value is None else value
+
+
+def _csv(row: dict[str, object]) -> str:
+    out = io.StringIO()
+    csv.writer(out).writerow(_cells(row))
+    return out.getvalue()

@@ -49,6 +49,16 @@ class CameraState(StrEnum):
     ENDED = "ended"
 
 
+class HealthState(StrEnum):
+    """Whether a camera's pictures can be trusted, and if not, why."""
+
+    OK = "ok"
+    MOVED = "moved"  # moved, turned or zoomed: lines lie elsewhere on the road than they were drawn
+    OBSTRUCTED = "obstructed"  # the lens is covered, in part or whole
+    BLINDED = "blinded"  # glare, dirt, fog, or no light
+    FROZEN = "frozen"  # the same picture again and again
+
+
 class Size(msgspec.Struct, frozen=True, array_like=True):
     """Width and height of a picture in pixels."""
 
@@ -186,6 +196,28 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True, tag="gap", tag_field="kind"
             raise ValueError(f"a gap ends at or after its start, got {self}")
 
 
+THUMB = Size(48, 27)
+"""Cells of a health record's thumbnail: enough to see a shift by a cell (2 %), few enough to be kept for hours."""
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True, tag="health", tag_field="kind"):
+    """What the picture that follows was measured to be, about once a second; the core decides what it means.
+
+    Levels are of grey, 0..255. Values are rounded when they are measured, so all who read them read the same.
+    """
+
+    brightness: float  # the mean
+    contrast: float  # the standard deviation
+    sharpness: float  # mean step between pixels two apart in a row
+    difference: float | None  # mean change of a pixel since the picture measured before; None: there is none
+    thumb: bytes  # means of THUMB cells, row by row, a byte each
+
+    def __post_init__(self) -> None:
+        """Refuse a thumbnail of another size."""
+        if len(self.thumb) != THUMB.width * THUMB.height:
+            raise ValueError(f"a thumbnail has {THUMB} cells, got {len(self.thumb)} bytes")
+
+
 class Closed(msgspec.Struct, frozen=True, kw_only=True, tag="closed", tag_field="kind"):
     """The last record of an epoch."""
 
@@ -248,7 +280,7 @@ class Scene(
             raise ValueError(f"lines and zones of a scene need different names, got twice: {', '.join(twice)}")
 
 
-Control = Opened | Scene | Tick | Gap | Closed
+Control = Opened | Scene | Tick | Gap | Health | Closed
 """Bodies that detect forwards in their place."""
 
 Shown = Frame | Boxes
@@ -295,9 +327,43 @@ class Crossing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
     scene_revision: int
     epoch: int
     revision: int = 0
+    valid: bool = True  # False: the camera's health was not ok, so no window counts it
 
 
-Event = Crossing
+class HealthEvidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a health change was decided by: values of the last picture. None: it could not be told."""
+
+    brightness: float
+    contrast: float
+    sharpness: float
+    difference: float | None = None
+    sharpness_share: float | None = None  # of the reference's, at the same contrast
+    edges_share: float | None = None  # of the reference's edges, how much is left
+    covered_share: float | None = None  # of the parts of the picture that have edges, how many lost them
+    agreement: float | None = None  # with the reference, in place; 1: the same edges, 0: by chance
+    shift_x: float | None = None  # to where the view went, in shares of the picture; x right, y down
+    shift_y: float | None = None
+    turn_degrees: float | None = None  # clockwise
+    zoom: float | None = None  # above 1: things became larger
+
+
+class HealthChange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="health", tag_field="type"):
+    """A camera's health is another one. Counts are not valid from `since_ms` on until it is ok again."""
+
+    id: str  # deterministic: a replay gives the same one
+    camera: CameraId
+    before: HealthState | None  # None: not known
+    after: HealthState | None
+    since_ms: int  # when the evidence began
+    captured_ms: int  # when it was enough
+    view: int  # which of the views known of this camera; rises when a new one is taken on
+    evidence: HealthEvidence | None = None  # None: pictures are not measured any more
+    clock: Clock
+    epoch: int
+    revision: int = 0
+
+
+Event = Crossing | HealthChange
 """Every kind of traffic event; a tagged union as more kinds come."""
 
 
@@ -344,6 +410,7 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     members: int | None = None  # groups: cameras that reported
     members_expected: int | None = None  # groups: cameras that should have
     scene_revision: int | None = None
+    health: HealthState | None = None  # why some of it counts as not seen; None: nothing was wrong, or is known
 
 
 class LiveTrack(msgspec.Struct, frozen=True, array_like=True):
@@ -368,7 +435,7 @@ class LiveTracks(msgspec.Struct, frozen=True, kw_only=True):
     tracks: list[LiveTrack]
 
 
-Output = Crossing | Flow | LiveTracks
+Output = Crossing | HealthChange | Flow | LiveTracks
 """What track says of one record."""
 
 

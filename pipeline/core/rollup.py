@@ -25,7 +25,7 @@ from typing import TypeVar
 
 import msgspec
 
-from pipeline.core.model import Flow, FlowCount, GroupId, LineFlow, Way, ZoneFlow
+from pipeline.core.model import Flow, FlowCount, GroupId, HealthState, LineFlow, Way, ZoneFlow
 from pipeline.errors import Poison
 
 SNAPSHOT_VERSION = 1
@@ -107,6 +107,7 @@ class Part(msgspec.Struct, frozen=True, array_like=True):
     lines: tuple[tuple[str, Counts], ...]
     zones: tuple[tuple[str, float | None, int | None, float | None], ...]  # name, mean, max, occupied share
     scene_revision: int | None = None
+    health: HealthState | None = None  # why some of it counts as not seen
 
 
 class Rollup(msgspec.Struct, frozen=True, array_like=True):
@@ -369,7 +370,7 @@ def _part(flow: Flow, order: tuple[int, int, int]) -> Part:
             ((z.zone, z.mean_vehicles, z.max_vehicles, z.occupied_share) for z in flow.zones), key=lambda zone: zone[0]
         )
     )
-    return Part(order, flow.coverage, lines, zones, flow.scene_revision)
+    return Part(order, flow.coverage, lines, zones, flow.scene_revision, flow.health)
 
 
 def _counts(counter: Counter[tuple[str, str]]) -> Counts:
@@ -440,6 +441,7 @@ def _window(state: Rollup, window: int, begin: int, policy: RollupPolicy) -> _Wi
         members=reported if group else None,
         members_expected=owners if group else None,
         scene_revision=max(scenes) if scenes and not group else None,
+        health=next((part.health for _, part in reversed(mine) if part.health is not None), None),
     )
     return _Window(flow, len(mine), owners * (window // policy.part_ms))
 

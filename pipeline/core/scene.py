@@ -11,6 +11,7 @@ import msgspec
 
 from pipeline.core.crossing import CrossingPolicy, LineMemory, step
 from pipeline.core.geometry import inside
+from pipeline.core.health import HealthMemory, HealthPolicy, drawn, judge, unheard
 from pipeline.core.model import (
     CameraId,
     Clock,
@@ -20,6 +21,9 @@ from pipeline.core.model import (
     Flow,
     Gap,
     Header,
+    Health,
+    HealthChange,
+    HealthEvidence,
     LiveTrack,
     LiveTracks,
     Opened,
@@ -29,7 +33,10 @@ from pipeline.core.model import (
     Scene,
 )
 from pipeline.core.tracking import Track, TrackingPolicy, follow
-from pipeline.core.windows import WindowPolicy, Windows, counted, passed, saw
+from pipeline.core.windows import WindowPolicy, Windows, counted, passed, saw, taken_back, unwell
+
+MOST_DOUBTED = 500
+"""Crossings that are kept while a doubt about a camera's health lasts; of more, the oldest stay valid."""
 
 
 class ScenePolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -38,6 +45,7 @@ class ScenePolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     tracking: TrackingPolicy = TrackingPolicy()
     crossing: CrossingPolicy = CrossingPolicy()
     windows: WindowPolicy = WindowPolicy()
+    health: HealthPolicy = HealthPolicy()
     wait_for_close_ms: int = 30_000  # a moved camera's new epoch waits this long for the end of the old one
     held_records: int = 2_000  # and no more records than this wait
 
@@ -66,11 +74,24 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     trails: dict[str, Trail] = {}
     windows: Windows = Windows()
     held: list[Record] = []  # records of a later epoch that must wait for the end of this one
+    health: HealthMemory = HealthMemory()
+    trusted: Windows | None = None  # the windows as they were when a doubt about the camera's health began
+    doubted: list[Crossing] = []  # what crossed since: not valid if the doubt comes true
 
     @property
     def includes(self) -> tuple[int, int]:
         """(epoch, seq) of the last record in this memory."""
         return (self.epoch, self.seq)
+
+    @property
+    def healthy(self) -> bool | None:
+        """Whether the camera's pictures can be trusted; None: not known, and nothing is held against them."""
+        return self.health.healthy
+
+    @property
+    def view(self) -> int:
+        """Which view the camera shows: 0 at first; rises when a new one is taken on, returns with an old one."""
+        return self.health.number
 
 
 class Fate(StrEnum):
@@ -196,10 +217,15 @@ def _take(memory: Memory, record: Record, policy: ScenePolicy) -> tuple[Memory, 
             memory = _open(memory, header, body)
         case Scene():
             memory = _draw(memory, body)
+            memory = msgspec.structs.replace(memory, health=drawn(memory.health, body.revision, header.captured_ms))
         case Gap():
             memory = _blind(memory)
+        case Health():
+            memory, outputs = _judge(memory, header, body, policy)
         case Detections():
-            memory, outputs = _look(memory, header, body, policy)
+            memory, outputs = _unheard(memory, header, policy)
+            memory, seen = _look(memory, header, body, policy)
+            outputs += seen
         case Closed():
             memory = msgspec.structs.replace(_blind(memory), closed=True)
         case _:  # a tick: time passes
@@ -245,6 +271,55 @@ def _draw(memory: Memory, scene: Scene) -> Memory:
     return msgspec.structs.replace(memory, scene=scene, trails=trails)
 
 
+def _judge(memory: Memory, header: Header, health: Health, policy: ScenePolicy) -> tuple[Memory, list[Output]]:
+    """One measured picture: what the camera's health is, and what that means for what was counted since it is so."""
+    before = memory.health
+    after, since_ms, evidence = judge(
+        before, health, header.captured_ms, aspect=_aspect(memory, header), policy=policy.health
+    )
+    windows, outputs = memory.windows, list[Output]()
+    if since_ms is not None:
+        outputs.append(_changed(memory, after, header, since_ms, evidence))
+        if memory.trusted is not None and after.state is not None and after.healthy is False:
+            windows = taken_back(windows, memory.trusted, since_ms, after.state, policy.windows)
+            outputs += [msgspec.structs.replace(c, revision=c.revision + 1, valid=False) for c in memory.doubted]
+    if after.state is not None and after.healthy is False:
+        windows = unwell(windows, header.captured_ms, after.state, policy.windows)
+    memory = msgspec.structs.replace(memory, health=after, windows=windows)
+    began_ms = after.doubt.since_ms if after.doubt is not None else None
+    if began_ms is None:
+        memory = msgspec.structs.replace(memory, trusted=None, doubted=[])
+    elif before.doubt is None or before.doubt.since_ms != began_ms:
+        memory = msgspec.structs.replace(memory, trusted=windows if after.healthy is not False else None, doubted=[])
+    return memory, outputs
+
+
+def _unheard(memory: Memory, header: Header, policy: ScenePolicy) -> tuple[Memory, list[Output]]:
+    """A picture came: if pictures of this camera are not measured any more, nothing is known of its health."""
+    after = unheard(memory.health, header.captured_ms, policy.health)
+    if after is memory.health:
+        return memory, []
+    change = _changed(memory, after, header, header.captured_ms, None)
+    return msgspec.structs.replace(memory, health=after, trusted=None, doubted=[]), [change]
+
+
+def _changed(
+    memory: Memory, after: HealthMemory, header: Header, since_ms: int, evidence: HealthEvidence | None
+) -> HealthChange:
+    return HealthChange(
+        id=f"{header.log}/{memory.camera}/health/{header.epoch}-{header.seq}",
+        camera=memory.camera,
+        before=memory.health.state,
+        after=after.state,
+        since_ms=since_ms,
+        captured_ms=header.captured_ms,
+        view=after.number,
+        evidence=evidence,
+        clock=Clock(header.clock),
+        epoch=header.epoch,
+    )
+
+
 def _look(memory: Memory, header: Header, seen: Detections, policy: ScenePolicy) -> tuple[Memory, list[Output]]:
     """One analysed frame."""
     if memory.now_ms is not None and header.captured_ms <= memory.now_ms and memory.tracks:
@@ -254,7 +329,10 @@ def _look(memory: Memory, header: Header, seen: Detections, policy: ScenePolicy)
     aspect = _aspect(memory, header)
     sure = policy.tracking.evidence
     windows = memory.windows
-    if memory.seen_ms is not None and 0 < header.captured_ms - memory.seen_ms <= _hold_ms(memory, policy):
+    valid = memory.healthy is not False
+    in_sight = memory.seen_ms is not None and 0 < header.captured_ms - memory.seen_ms <= _hold_ms(memory, policy)
+    if in_sight and valid:
+        assert memory.seen_ms is not None
         windows = saw(windows, memory.seen_ms, header.captured_ms, _inside(memory, aspect, sure), policy.windows)
     tracks, _ = follow(
         memory.tracks, seen, at=(header.epoch, header.seq, header.captured_ms), aspect=aspect, policy=policy.tracking
@@ -267,7 +345,11 @@ def _look(memory: Memory, header: Header, seen: Detections, policy: ScenePolicy)
             trail, found = _measure(memory, header, track, trail, aspect, policy)
             crossings += found
         trails[track.id] = trail
-    windows = counted(windows, crossings, policy.windows)
+    if valid:
+        windows = counted(windows, crossings, policy.windows)
+    if valid and crossings and memory.health.doubt is not None:
+        doubted = [*memory.doubted, *crossings][-MOST_DOUBTED:]
+        memory = msgspec.structs.replace(memory, doubted=doubted)
     live = [_live(t, aspect) for t in tracks if t.seen_ms == header.captured_ms and t.weight >= sure]
     memory = msgspec.structs.replace(memory, tracks=tracks, trails=trails, windows=windows, seen_ms=header.captured_ms)
     shown = LiveTracks(
@@ -318,6 +400,7 @@ def _measure(
                     clock=Clock(header.clock),
                     scene_revision=memory.scene.revision if memory.scene else 0,
                     epoch=header.epoch,
+                    valid=memory.healthy is not False,
                 )
             )
     return Trail(foot, track.seen_ms, lines), found

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from pipeline.core.model import Crossing, Flow, FlowCount, LineFlow, Scene, Way, ZoneFlow
+from pipeline.core.model import Crossing, Flow, FlowCount, HealthState, LineFlow, Scene, Way, ZoneFlow
 
 
 class WindowPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -37,6 +37,7 @@ class Window(msgspec.Struct, frozen=True, array_like=True):
     zones: dict[str, ZoneSum] = {}
     revision: int = -1  # of the record last emitted; -1: none yet
     changed: bool = True  # since that record
+    health: HealthState | None = None  # why some of it counts as not seen
 
 
 class Windows(msgspec.Struct, frozen=True, array_like=True):
@@ -72,6 +73,34 @@ def counted(windows: Windows, crossings: Iterable[Crossing], policy: WindowPolic
             window, counts={**window.counts, key: window.counts.get(key, 0) + 1}, changed=True
         )
     return _sorted(changed)
+
+
+def unwell(windows: Windows, at_ms: int, health: HealthState, policy: WindowPolicy) -> Windows:
+    """Note that the picture at_ms could not be trusted, and why."""
+    start = at_ms - at_ms % policy.window_ms
+    by_start = {w.start_ms: w for w in windows.open}
+    window = by_start.get(start, Window(start))
+    if window.health is health:
+        return windows
+    return _sorted(by_start | {start: msgspec.structs.replace(window, health=health, changed=True)})
+
+
+def taken_back(windows: Windows, trusted: Windows, since_ms: int, health: HealthState, policy: WindowPolicy) -> Windows:
+    """Forget what was noted since the windows were `trusted`, at since_ms: it could not be, and this is why.
+
+    Windows that were emitted meanwhile are emitted again, with a greater revision.
+    """
+    before = {w.start_ms: w for w in trusted.open}
+    return Windows(
+        [
+            msgspec.structs.replace(
+                before.get(w.start_ms, Window(w.start_ms)), revision=w.revision, changed=True, health=health
+            )
+            if w.start_ms + policy.window_ms > since_ms
+            else w
+            for w in windows.open
+        ]
+    )
 
 
 def passed(
@@ -131,6 +160,7 @@ def _flow(window: Window, camera: str, scene: Scene | None, policy: WindowPolicy
         ],
         revision=window.revision,
         scene_revision=scene.revision if scene else None,
+        health=window.health,
     )
 
 

@@ -15,7 +15,7 @@ from contextlib import AbstractAsyncContextManager
 
 import msgspec
 
-from pipeline.core.model import Boxes, CameraId, Crossing, DeadLetter, Flow, Frame, Record
+from pipeline.core.model import Boxes, CameraId, Crossing, DeadLetter, Flow, Frame, HealthChange, Record
 from pipeline.core.scene import Fate, Memory, ScenePolicy, observe
 from pipeline.errors import Poison, Retry, Revoked
 from pipeline.ports import Batch, Clockwork, GroupReader, LogReader, Message, Meter, OnAssigned, OnRevoked, Writer
@@ -200,6 +200,9 @@ class _Track:
                 case Crossing():
                     out, topic = encode_event(output), "events"
                     self.meter.count("events", type="crossing")
+                case HealthChange():
+                    out, topic = encode_event(output), "events"
+                    self.meter.count("events", type="health")
                 case Flow():
                     out, topic = encode_flow(output), "flow"
                 case _:

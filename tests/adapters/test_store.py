@@ -428,7 +428,7 @@ async def test_a_file_of_a_newer_version_is_told(tmp_path):
     async with open_store(path):
         pass
     db = sqlite3.connect(path)
-    db.execute("PRAGMA user_version=2")
+    db.execute("PRAGMA user_version=3")
     db.commit()
     db.close()
     await fails(path, "newer gantry")

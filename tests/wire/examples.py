@@ -18,6 +18,10 @@ from pipeline.core.model import (
     GapReason,
     Group,
     Header,
+    Health,
+    HealthChange,
+    HealthEvidence,
+    HealthState,
     Line,
     LineFlow,
     LiveTrack,
@@ -80,11 +84,23 @@ RECORDS = {
     "tick": Record(CONTROL, Tick(state=CameraState.BACKOFF)),
     "gap": Record(CONTROL, Gap(from_ms=1, to_ms=2, reason=GapReason.OVERFLOW, frames=3)),
     "closed": Record(CONTROL, Closed(last_seq=6, reason="stopped")),
+    "health": Record(
+        CONTROL,
+        Health(brightness=97.3, contrast=41.2, sharpness=11.04, difference=3.871, thumb=bytes(i % 251 for i in range(48 * 27))),
+    ),
 }  # fmt: skip
 
 CROSSING = Crossing(
     id="0f3a/north-1/41-7-0/stop/1", camera="north-1", line="stop", direction=Way.TO_RIGHT, direction_name="southbound", label="car",
     score=0.8712, captured_ms=1767225600123, x=0.4, y=0.5, track="41-7-0", clock=Clock.RTCP, scene_revision=2, epoch=41,
+)  # fmt: skip
+HEALTH_CHANGE = HealthChange(
+    id="0f3a/north-1/health/41-7", camera="north-1", before=HealthState.OK, after=HealthState.MOVED, since_ms=1767225580123,
+    captured_ms=1767225600123, view=0, clock=Clock.RTCP, epoch=41,
+    evidence=HealthEvidence(
+        brightness=97.3, contrast=41.2, sharpness=11.04, difference=3.871, sharpness_share=1.01, edges_share=0.99, covered_share=0.0,
+        agreement=0.31, shift_x=0.0612, shift_y=-0.0031, turn_degrees=1.52, zoom=1.002,
+    ),
 )  # fmt: skip
 FLOW = Flow(
     place="north-1",

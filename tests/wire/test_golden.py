@@ -30,7 +30,7 @@ from pipeline.wire.codec import (
     encode_tracks,
 )
 from tests.core.road import Log, Vehicle, run
-from tests.wire.examples import CROSSING, FLOW, MEMBER, RECORDS, SNAPSHOT, TRACKS, VALUES
+from tests.wire.examples import CROSSING, FLOW, HEALTH_CHANGE, MEMBER, RECORDS, SNAPSHOT, TRACKS, VALUES
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -45,6 +45,7 @@ def memory():
 def everything():
     out = {f"record-{name}": encode_record(record) for name, record in RECORDS.items()}
     out |= {"event-crossing": encode_event(CROSSING), "flow": encode_flow(FLOW), "tracks": encode_tracks(TRACKS)}
+    out["event-health"] = encode_event(HEALTH_CHANGE)
     out["member"] = encode_member(MEMBER)
     plain = {f"value-{name}": encode_json(value) for name, value in VALUES.items()}
     plain |= {"memory": encode_json(memory()), "snapshot": encode_json(SNAPSHOT)}
@@ -84,7 +85,7 @@ def record(name, headers, value):
 
 
 def event(name, headers, value):
-    assert decode_event(headers, value) == {"event-crossing": CROSSING}[name]
+    assert decode_event(headers, value) == {"event-crossing": CROSSING, "event-health": HEALTH_CHANGE}[name]
 
 
 def flow(name, headers, value):

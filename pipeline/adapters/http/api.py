@@ -21,6 +21,7 @@ from pipeline.adapters.http.parameters import (
     LONGEST_TOKEN,
     CameraNames,
     Cursor,
+    EventType,
     From,
     GroupNames,
     Kind,
@@ -253,6 +254,10 @@ def _events(view: View) -> HTTPRouteHandler:
         *,
         cameras: CameraNames = None,
         groups: GroupNames = None,
+        kind: Annotated[
+            EventType | None,
+            QueryParameter(name="type", description="crossing, or health: changes of a camera's health."),
+        ] = None,
         line: Annotated[
             Text, QueryParameter(name="line", max_length=LONGEST_TEXT, description="Name of the line.")
         ] = None,
@@ -270,6 +275,7 @@ def _events(view: View) -> HTTPRouteHandler:
         return await view.history.events(
             EventQuery(
                 cameras=await view.members(cameras, groups),
+                type=kind,
                 line=line,
                 direction=direction,
                 label=label,
@@ -323,7 +329,7 @@ def _counts(view: View) -> HTTPRouteHandler:
     @get(
         "/api/v1/counts",
         summary="How many crossed which line which way, by capture time",
-        description="Of crossings that are in the history. What has none is missing; whether it was seen, coverage says.",
+        description="Of crossings that are in the history and valid: the camera's health was not known to be bad. What has none is missing; whether it was seen, coverage says.",
         responses=BAD | UNKNOWN | LATER,
     )
     async def counts(

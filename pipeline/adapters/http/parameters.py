@@ -36,6 +36,13 @@ class Kind(StrEnum):
     TRACKS = "tracks"
 
 
+class EventType(StrEnum):
+    """What kinds of events there are."""
+
+    CROSSING = "crossing"
+    HEALTH = "health"
+
+
 _TIME = "UTC milliseconds, or RFC 3339 with an offset (2026-01-31T08:00:00Z)"
 CameraNames = Annotated[
     list[Annotated[str, Meta(max_length=LONGEST_TEXT)]] | None,
