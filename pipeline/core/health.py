@@ -274,6 +274,8 @@ def _verdict(seen: _Seen, memory: HealthMemory, at_ms: int, policy: HealthPolicy
     """What a picture says, the gravest first: a black picture that never changes is blind, not frozen."""
     found = seen.evidence
     if seen.edges < policy.least_edges or (found.edges_share is not None and found.edges_share < policy.blind):
+        if memory.state in {HealthState.OBSTRUCTED, HealthState.BLINDED}:
+            return _Says(memory.state.value)  # how it began was decided then
         if not policy.dark <= found.brightness <= policy.bright or memory.clear_ms is None:
             return _Says.BLINDED
         began_ms = memory.doubt.since_ms if memory.doubt is not None else at_ms
