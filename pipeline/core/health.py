@@ -35,6 +35,8 @@ _SETTLE_MS = 60_000.0  # in which sharpness and contrast of a reference follow
 _LEAST_OVERLAP = 0.3  # of a shifted picture with its reference
 _CLEAR = 0.7  # share of the reference's edges that is nearly all of them
 _IN_PLACE = 0.8  # agreement that nothing has which was shifted by a cell
+_SIDE = 0.75  # of a shift: so far from it is not back yet, and not on the other side
+_SHIFT_SHARE = 0.25  # of what is new, in the running mean of a shift
 _ROUNDS = 4  # of the reweighted fit
 
 Grey = NDArray[np.uint8]
@@ -365,8 +367,9 @@ def _weigh(
         related = doubt is not None and (
             doubt.state is state or {doubt.state, state} == {HealthState.OBSTRUCTED, HealthState.BLINDED}
         )
-        if doubt is not None and related and _same_place(doubt.shift, shift, policy):
-            doubt = msgspec.structs.replace(doubt, state=state, last_ms=at_ms)
+        if doubt is not None and related and _same_side(doubt.shift, shift, policy):
+            where = _mean_shift(doubt.shift, shift) if state is HealthState.MOVED else None
+            doubt = msgspec.structs.replace(doubt, state=state, last_ms=at_ms, shift=where)
         else:
             doubt = Doubt(state, at_ms, at_ms, 0, shift if state is HealthState.MOVED else None)
     elif doubt is not None:
@@ -383,11 +386,20 @@ def _weigh(
     return msgspec.structs.replace(memory, doubt=doubt, well_ms=well_ms)
 
 
-def _same_place(before: tuple[float, float] | None, now: tuple[float, float] | None, policy: HealthPolicy) -> bool:
-    """Whether a view went to where it was before: a camera that the wind shakes is nowhere for long."""
+def _same_side(before: tuple[float, float] | None, now: tuple[float, float] | None, policy: HealthPolicy) -> bool:
+    """Whether a view lies to where it lay before: a camera that the wind shakes lies to no side for long."""
     if before is None or now is None:
         return True
-    return abs(before[0] - now[0]) <= policy.moved_share and abs(before[1] - now[1]) <= policy.moved_share
+    slack = max(policy.moved_share, _SIDE * float(np.hypot(*before)))
+    return float(np.hypot(before[0] - now[0], before[1] - now[1])) <= slack
+
+
+def _mean_shift(before: tuple[float, float] | None, now: tuple[float, float] | None) -> tuple[float, float] | None:
+    """A running mean, so that a camera that sways a little where it went now is not taken for one in the wind."""
+    if before is None or now is None:
+        return before or now
+    share = _SHIFT_SHARE
+    return (round(before[0] + share * (now[0] - before[0]), 5), round(before[1] + share * (now[1] - before[1]), 5))
 
 
 def _decide(memory: HealthMemory, says: _Says, evidence: HealthEvidence, at_ms: int, policy: HealthPolicy) -> Judged:

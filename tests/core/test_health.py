@@ -121,6 +121,13 @@ def test_a_picture_that_lost_its_sharpness_is_blinded():
     assert changes[-1][1:] == (HealthState.BLINDED, 60)
 
 
+def test_a_camera_that_sways_where_it_was_moved_to_is_moved():
+    swaying = [moved(HERE, 0.06 + 0.02 * np.sin(0.7 * n), 0.02 * np.cos(0.5 * n)) for n in range(MINUTE)]
+    changes, _ = told(well(60) + [shot(scene, 60 + n) for n, scene in enumerate(swaying)])
+
+    assert changes[-1][1:] == (HealthState.MOVED, 60)
+
+
 def test_the_same_picture_again_and_again_is_frozen_and_a_still_road_with_noise_is_not():
     dark = HERE * 0.2
     live = [shot(dark, n, noise=0.6) for n in range(200)]
@@ -172,7 +179,7 @@ def test_health_that_is_not_measured_any_more_is_unknown():
     assert unheard(memory, memory.at_ms + POLICY.forget_ms + 1, POLICY).healthy is None
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from([HERE * 0.5, THERE, covered(HERE), np.zeros_like(HERE)]), st.integers(1, 30)),
