@@ -158,7 +158,7 @@ def _cells(row: dict[str, object]) -> list[object]:
 
 def _cell(value: object) -> object:
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return "true" if value else "false"
     return "" if value is None else value
 
 
