@@ -10,7 +10,20 @@ from typing import Protocol
 import msgspec
 
 from pipeline.core.feed import CameraDetail, CameraStatus, Seen, Snapshot
-from pipeline.core.model import Camera, CameraId, Clock, Detections, Event, Flow, Group, Header, Shown, Size, Way
+from pipeline.core.model import (
+    Camera,
+    CameraId,
+    Clock,
+    Detections,
+    Event,
+    Flow,
+    Group,
+    Header,
+    Health,
+    Shown,
+    Size,
+    Way,
+)
 from pipeline.core.registry import Registry
 
 
@@ -203,6 +216,7 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
     source_size: Size
     restarts: bool = False  # the first picture after the clock went back or the file looped
     fresh: bool = False  # the first picture after size or timestamps changed: a new epoch, tracks continue
+    health: Health | None = None  # what it was measured to be; None: this one was not, or has no pixels
 
 
 class Source(Protocol):
@@ -298,7 +312,7 @@ class EventQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Which events, by capture time in [from_ms, to_ms), in which order. None: any."""
 
     cameras: Sequence[str] | None = None
-    types: Sequence[str] | None = None  # crossing, entered, left, overcrowded, movement, unfinished
+    types: Sequence[str] | None = None  # crossing, entered, left, overcrowded, movement, unfinished, health
     line: str | None = None
     direction: Way | None = None
     label: str | None = None
@@ -329,7 +343,7 @@ class FlowQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CountQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which crossings to count, by capture time in [from_ms, to_ms). None: any."""
+    """Which valid crossings to count, by capture time in [from_ms, to_ms). None: any."""
 
     cameras: Sequence[str] | None = None
     from_ms: int | None = None
@@ -415,7 +429,7 @@ class History(Protocol):
         ...
 
     async def counts(self, query: CountQuery) -> list[Count]:
-        """The crossings that are kept, counted; by camera, line, direction and class. What has none is missing."""
+        """The valid crossings that are kept, counted; by camera, line, direction and class. What has none is missing."""
         ...
 
     async def flows(self, query: FlowQuery) -> FlowPage:

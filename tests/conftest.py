@@ -25,6 +25,7 @@ settings.load_profile("gantry")
 SMALL = Sizes(frames=6, shards=3, capture_shards=4)
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
 def pytest_collection_modifyitems(items):
     """A file's tests stay together, for they share what is slow to make; whole installations run one after another."""
     for item in items:

@@ -6,7 +6,7 @@ import signal
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, aclosing, closing
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -28,6 +28,8 @@ from pipeline.core.model import (
     Crossing,
     Ending,
     Entered,
+    HealthChange,
+    HealthState,
     Left,
     Movement,
     Overcrowded,
@@ -140,11 +142,15 @@ def count(
             check_classes({"": scene}, seeing.labels, seeing.name)
         policy = CountPolicy(scene=ScenePolicy(windows=WindowPolicy(window_ms=interval * 1000)))
         try:
-            counted = asyncio.run(_run(cameras, probes, scene, seeing, policy, out, zone if start else None, rich))
+            counted, changes = asyncio.run(
+                _run(cameras, probes, scene, seeing, policy, out, zone if start else None, rich)
+            )
         except asyncio.CancelledError:
             raise click.exceptions.Exit(128 + signal.SIGTERM) from None
     for table in _tables(counted, scene):
         rich.print(table)
+    for line in _health(counted, changes, zone if start else None):
+        rich.print(line)
     if out is not None:
         also = [name for name in ("zones.csv", "movements.csv") if (out / name).exists()]
         rich.print(f"{', '.join(['events.jsonl', 'events.csv', *also])} and flow.csv are in {out}")
@@ -208,12 +214,13 @@ async def _run(
     out: Path | None,
     zone: ZoneInfo | None,
     console: Console,
-) -> list[Counted]:
-    """The whole survey; its events, in the order they became known."""
+) -> tuple[list[Counted], list[HealthChange]]:
+    """The whole survey: its events, in the order they became known, and how well the camera was."""
     running = asyncio.current_task()
     if running is not None:  # so that an interrupted survey ends the decoder and takes its unfinished files away
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
-    found: list[Counted] = []
+    found: dict[str, Counted] = {}
+    changes: list[HealthChange] = []
     source = Cameras(filmed=VideoSource(resolve=str), simulated=SimulatedSource(WallClock()))
     with ExitStack() as stack:
         bar = stack.enter_context(_bar(console))
@@ -224,16 +231,18 @@ async def _run(
         async with aclosing(survey(cameras, scene, source=source, model=model, policy=policy)) as said:
             async for thing in said:
                 if isinstance(thing, Counted):
-                    found.append(thing)
+                    found[thing.event.id] = thing
                     if files is not None:
                         files.event(thing.event, thing.file, thing.t_seconds, shows=shows[thing.file])
                 elif isinstance(thing, Place):
-                    _advance(bar, bars[thing.file], thing, sum(isinstance(c.event, Crossing) for c in found))
+                    _advance(bar, bars[thing.file], thing, sum(isinstance(c.event, Crossing) for c in found.values()))
+                elif isinstance(thing, HealthChange):
+                    changes.append(thing)
                 elif files is not None:
                     files.flow(thing)
         for task in tasks:  # files often declare more frames than they hold
             bar.update(task, total=bar.tasks[task].completed)
-    return found
+    return list(found.values()), changes
 
 
 def _bar(console: Console) -> Progress:
@@ -272,7 +281,7 @@ def _tables(counted: list[Counted], scene: Scene) -> Iterator[Table]:
 
 def _crossings(counted: list[Counted], scene: Scene) -> Table:
     """Line and direction down, classes across; below a line with lanes, each of them."""
-    found = [c.event for c in counted if isinstance(c.event, Crossing)]
+    found = [c.event for c in counted if isinstance(c.event, Crossing) and c.event.valid]
     tally = Counter((e.line, e.direction, e.label) for e in found)
     by_lane = Counter((e.line, e.lane, e.direction, e.label) for e in found)
     labels = sorted({label for _, _, label in tally})
@@ -358,6 +367,27 @@ def _stays(counted: list[Counted], scene: Scene) -> Table:
             "" if zone.overcrowded is None else str(len(crowds)),
         )
     return table
+
+
+def _health(counted: list[Counted], changes: list[HealthChange], zone: ZoneInfo | None) -> list[str]:
+    """What must be known of the camera beside the table: when its picture could not be trusted, and why."""
+    said = []
+    for change in changes:
+        if change.after not in {None, HealthState.OK}:
+            said.append(
+                f"from {_clock(change.since_ms, zone)} the camera is {change.after}: what crosses is not counted"
+            )
+        elif change.before not in {None, HealthState.OK}:
+            said.append(f"from {_clock(change.since_ms, zone)} it is ok again")
+    if left_out := sum(isinstance(c.event, Crossing) and not c.event.valid for c in counted):
+        said.append(f"{left_out} crossings are not in the table, for the camera was not well")
+    return said
+
+
+def _clock(ms: int, zone: ZoneInfo | None) -> str:
+    """A capture time; where nobody said when the survey began, the time since its first picture."""
+    at = datetime.fromtimestamp(ms / 1000, zone or UTC)
+    return f"{at:%Y-%m-%d %H:%M:%S}" if zone else f"{at:%H:%M:%S}"
 
 
 def _cameras(

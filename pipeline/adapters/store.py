@@ -61,6 +61,7 @@ _events = sa.Table(
     sa.Column("zone", sa.Text),
     sa.Column("origin", sa.Text),
     sa.Column("destination", sa.Text),
+    sa.Column("valid", sa.Integer, nullable=False, server_default="1"),  # 0: crossed while the camera was not well
     sa.Index("events_by_time", "captured_ms", "id"),
     sa.Index("events_by_camera", "camera", "captured_ms", "id"),
     sa.Index("events_by_age", "stored_ms"),
@@ -282,10 +283,10 @@ class Store:
             return EventPage(items=[_decode_event(body) for body in rows], next=after)
 
     async def counts(self, query: CountQuery) -> list[Count]:
-        """The crossings that are kept, counted, by camera, line, direction and class."""
+        """The valid crossings that are kept, counted, by camera, line, direction and class."""
         c = _events.c
         key = (c.camera, c.line, c.direction, c["class"])
-        where = [c.type == "crossing"]
+        where = [c.type == "crossing", c.valid == 1]
         if query.cameras is not None:
             where.append(c.camera.in_(query.cameras))
         if query.from_ms is not None:
@@ -441,9 +442,10 @@ def _prepare(engine: sa.Engine, path: Path) -> None:
             raise Fatal(f"the history file {path} was made by a newer gantry: upgrade this one, or use another file")
         cursor.execute("PRAGMA journal_mode=WAL")
     with engine.begin() as connection:  # one transaction: a file killed here is an empty file
-        if found["user_version"] == 1:  # it knew crossings only
+        if tables and found["user_version"] == 1:  # which knew only crossings, and none that are not valid
             for column in ("zone", "origin", "destination"):
                 connection.exec_driver_sql(f"ALTER TABLE events ADD COLUMN {column} TEXT")
+            connection.exec_driver_sql("ALTER TABLE events ADD COLUMN valid INTEGER DEFAULT '1' NOT NULL")
         _tables.create_all(connection)
         connection.exec_driver_sql(f"PRAGMA application_id={APPLICATION_ID}")
         connection.exec_driver_sql(f"PRAGMA user_version={SCHEMA_VERSION}")
@@ -496,6 +498,7 @@ def _write(connection: sa.Connection, changes: Changes) -> None:
 
 
 def _event_row(event: Event, at_ms: int) -> dict[str, Any]:
+    crossing = event if isinstance(event, Crossing) else None
     return {
         "id": event.id,
         "type": str(type(event).__struct_config__.tag),
@@ -510,6 +513,7 @@ def _event_row(event: Event, at_ms: int) -> dict[str, Any]:
         "revision": event.revision,
         "stored_ms": at_ms,
         "body": _encode(event),
+        "valid": int(crossing is None or crossing.valid),
     }
 
 

@@ -8,8 +8,9 @@ there is whole.
 """
 
 import csv
+import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,17 +20,17 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from pipeline.core.model import Event, Flow, Overcrowded
+from pipeline.core.model import Event, Flow, OfTrack, Overcrowded
 from pipeline.errors import Fatal
 
 EVENT_COLUMNS = (
     "type", "camera", "line", "direction", "direction_name", "class", "captured_ms", "local_time", "file", "t_seconds", "x", "y",
-    "score", "track", "id", "lane", "zone", "from", "to", "name", "legal", "began", "ended", "entered_ms", "dwell_ms", "from_ms",
-    "travel_ms", "at_ms", "likeliest", "probability", "limit", "vehicles", "end_ms", "revision", "captured_sd_ms", "dwell_sd_ms",
-    "travel_sd_ms", "class_share", "scene_revision", "model", "clock",
+    "score", "track", "id", "valid", "lane", "zone", "from", "to", "name", "legal", "began", "ended", "entered_ms", "dwell_ms",
+    "from_ms", "travel_ms", "at_ms", "likeliest", "probability", "limit", "vehicles", "end_ms", "revision", "captured_sd_ms",
+    "dwell_sd_ms", "travel_sd_ms", "class_share", "scene_revision", "model", "clock",
 )  # fmt: skip
 FLOW_COLUMNS = (
-    "camera", "start_ms", "local_time", "window_s", "coverage", "line", "direction", "class", "count", "revision",
+    "camera", "start_ms", "local_time", "window_s", "coverage", "line", "direction", "class", "count", "revision", "health",
 )  # fmt: skip
 
 ZONE_COLUMNS = (
@@ -57,6 +58,7 @@ class SurveyFiles:
         self._files: dict[str, IO[str]] = {}
         self._flows: dict[int, Flow] = {}
         self._last: dict[str, dict[str, object]] = {}  # events that may be told again
+        self._revised: dict[str, dict[str, object]] = {}  # rows that take the place of earlier ones
         try:
             with self._in_our_words():
                 out.mkdir(parents=True, exist_ok=True)
@@ -70,14 +72,18 @@ class SurveyFiles:
         csv.writer(self._files["flow.csv"]).writerow(FLOW_COLUMNS)
 
     def event(self, event: Event, file: str, t_seconds: float, *, shows: str | None = None) -> None:
-        """Add one event; `shows` is the simulated camera whose film the file is, for events.jsonl only."""
-        row = msgspec.to_builtins(event) | {
+        """Add one event; a later revision takes the place of an earlier one. `shows` is the simulated camera whose film the file is, for events.jsonl only."""
+        row: dict[str, object] = msgspec.to_builtins(event) | {
             "file": file, "t_seconds": t_seconds, "local_time": self._local(event.captured_ms),
         }  # fmt: skip
+        if isinstance(event, OfTrack):
+            row["valid"] = event.valid
         if shows is not None:
             row["shows"] = shows
         if isinstance(event, Overcrowded):
             self._last[event.id] = row
+        elif event.revision:
+            self._revised[event.id] = row
         else:
             with self._in_our_words():
                 self._write(row)
@@ -112,6 +118,9 @@ class SurveyFiles:
         self._also("movements.csv", MOVEMENT_COLUMNS, [row for flow in flows for row in self._movement_rows(flow)])
         for file in self._files.values():
             file.close()
+        if self._revised:
+            self._revise("events.jsonl", lambda line: json.loads(line)["id"], _json)
+            self._revise("events.csv", lambda line: next(csv.reader([line]))[_ID], _csv)
         for name in self._files:
             self._part(name).replace(self.out / name)
 
@@ -121,6 +130,15 @@ class SurveyFiles:
             self._files[name] = self._part(name).open("w", encoding="utf-8", newline="")
             csv.writer(self._files[name]).writerows([columns, *rows])
 
+    def _revise(self, name: str, id_of: Callable[[str], str], text_of: Callable[[dict[str, object]], str]) -> None:
+        """Write a file of events anew, with what was said of some of them later."""
+        part, anew = self._part(name), self._part(f"{name}.anew")
+        with part.open(encoding="utf-8", newline="") as old, anew.open("w", encoding="utf-8", newline="") as new:
+            for line in old:
+                row = self._revised.get(id_of(line))
+                new.write(line if row is None else text_of(row))
+        anew.replace(part)
+
     def _forget(self) -> None:
         """Close what is open and take away what is not whole."""
         for name, file in self._files.items():
@@ -128,6 +146,7 @@ class SurveyFiles:
                 file.close()  # may have to write what a full disk does not take
             with suppress(OSError):
                 self._part(name).unlink(missing_ok=True)
+                self._part(f"{name}.anew").unlink(missing_ok=True)
 
     def _part(self, name: str) -> Path:
         return self.out / f".{name}.part"
@@ -144,9 +163,10 @@ class SurveyFiles:
         place = self._place(flow)
         rows: list[list[object]] = []
         for line in flow.lines:
-            rows += [[*place, line.line, c.direction.value, c.label, c.count, flow.revision] for c in line.counts]
+            said = [flow.revision, flow.health.value if flow.health else ""]
+            rows += [[*place, line.line, c.direction.value, c.label, c.count, *said] for c in line.counts]
             if not line.counts:
-                rows.append([*place, line.line, "", "", 0, flow.revision])
+                rows.append([*place, line.line, "", "", 0, *said])
         return rows
 
     def _zone_rows(self, flow: Flow) -> list[list[object]]:
@@ -175,3 +195,26 @@ class SurveyFiles:
         if self.zone is None:
             return ""
         return datetime.fromtimestamp(ms / 1000, UTC).astimezone(self.zone).isoformat(timespec="milliseconds")
+
+
+_ID = EVENT_COLUMNS.index("id")
+
+
+def _json(row: dict[str, object]) -> str:
+    return json.dumps(row, ensure_ascii=False) + "\n"
+
+
+def _cells(row: dict[str, object]) -> list[object]:
+    return [_cell(row.get(c)) for c in EVENT_COLUMNS]
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if value is None else value
+
+
+def _csv(row: dict[str, object]) -> str:
+    out = io.StringIO()
+    csv.writer(out).writerow(_cells(row))
+    return out.getvalue()

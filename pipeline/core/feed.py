@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from pipeline.core.model import Camera, CameraId, Flow, Group, GroupId, Scene
+from pipeline.core.model import Camera, CameraId, Flow, Group, GroupId, HealthChange, HealthState, Scene
 from pipeline.core.registry import Registry
 from pipeline.errors import Poison
 
@@ -161,6 +161,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     captured_ms: int | None = None  # capture time of the last picture that was analysed
     picture_ms: int | None = None  # when word of that picture reached us
     heard_ms: int | None = None  # when anything of the camera reached us, also an empty window
+    health: HealthChange | None = None  # the last one
 
 
 class StatusPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -187,6 +188,9 @@ class CameraStatus(msgspec.Struct, frozen=True, kw_only=True):
     last_captured_ms: int | None
     last_heard_ms: int | None
     unknown_since_ms: int | None  # None while the state is known, and when nothing was ever heard
+    health: HealthState | None  # of its pictures; None: not known
+    health_since_ms: int | None  # capture time
+    view: int | None  # which of its views it shows; None: not known
 
 
 class CameraDetail(CameraStatus, frozen=True, kw_only=True):
@@ -220,6 +224,7 @@ def camera_status(
 ) -> CameraDetail:
     """A camera, its scene and its state in one value."""
     state, since = state_of(seen, now_ms, policy)
+    health = seen.health if seen else None
     scene = registry.scenes.get(camera.id)
     return CameraDetail(
         id=camera.id,
@@ -236,6 +241,9 @@ def camera_status(
         last_captured_ms=seen.captured_ms if seen else None,
         last_heard_ms=seen.heard_ms if seen else None,
         unknown_since_ms=since,
+        health=health.after if health else None,
+        health_since_ms=health.since_ms if health else None,
+        view=health.view if health else None,
         scene=scene,
     )
 

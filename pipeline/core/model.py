@@ -51,6 +51,16 @@ class CameraState(StrEnum):
     ENDED = "ended"
 
 
+class HealthState(StrEnum):
+    """Whether a camera's pictures can be trusted, and if not, why."""
+
+    OK = "ok"
+    MOVED = "moved"  # moved, turned or zoomed: lines lie elsewhere on the road than they were drawn
+    OBSTRUCTED = "obstructed"  # the lens is covered, in part or whole
+    BLINDED = "blinded"  # glare, dirt, fog, or no light
+    FROZEN = "frozen"  # the same picture again and again
+
+
 class Size(msgspec.Struct, frozen=True, array_like=True):
     """Width and height of a picture in pixels."""
 
@@ -186,6 +196,28 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True, tag="gap", tag_field="kind"
         """Refuse a gap that ends before it begins."""
         if self.to_ms < self.from_ms:
             raise ValueError(f"a gap ends at or after its start, got {self}")
+
+
+THUMB = Size(48, 27)
+"""Cells of a health record's thumbnail: enough to see a shift by a cell (2 %), few enough to be kept for hours."""
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True, tag="health", tag_field="kind"):
+    """What the picture that follows was measured to be, about once a second; the core decides what it means.
+
+    Levels are of grey, 0..255. Values are rounded when they are measured, so all who read them read the same.
+    """
+
+    brightness: float  # the mean
+    contrast: float  # the standard deviation
+    sharpness: float  # mean step between pixels two apart in a row
+    difference: float | None  # mean change of a pixel since the picture measured before; None: there is none
+    thumb: bytes  # means of THUMB cells, row by row, a byte each
+
+    def __post_init__(self) -> None:
+        """Refuse a thumbnail of another size."""
+        if len(self.thumb) != THUMB.width * THUMB.height:
+            raise ValueError(f"a thumbnail has {THUMB} cells, got {len(self.thumb)} bytes")
 
 
 class Closed(msgspec.Struct, frozen=True, kw_only=True, tag="closed", tag_field="kind"):
@@ -364,7 +396,7 @@ def movements_mistakes(
     return wrong
 
 
-Control = Opened | Scene | Tick | Gap | Closed
+Control = Opened | Scene | Tick | Gap | Health | Closed
 """Bodies that detect forwards in their place."""
 
 Shown = Frame | Boxes
@@ -417,6 +449,7 @@ class OfTrack(Occurrence, frozen=True, kw_only=True, omit_defaults=True):
     label: str = msgspec.field(name="class")
     score: float  # mean score of the track so far
     class_share: float | None = None  # of the track's evidence, how much speaks for this class
+    valid: bool = True  # False: the camera's health was not ok, so no window counts it
 
 
 class Crossing(OfTrack, frozen=True, kw_only=True, omit_defaults=True, tag="crossing", tag_field="type"):
@@ -570,7 +603,42 @@ class Unfinished(
         return f"{self.origin or ''}>{self.destination or ''}"
 
 
-Event = Crossing | Entered | Left | Overcrowded | Movement | Unfinished
+class HealthEvidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a health change was decided by: values of the last picture. None: it could not be told."""
+
+    brightness: float
+    contrast: float
+    sharpness: float
+    difference: float | None = None
+    sharpness_share: float | None = None  # of the reference's, at the same contrast
+    edges_share: float | None = None  # of the reference's edges, how much is left
+    covered_share: float | None = None  # of the parts of the picture that have edges, how many lost them
+    agreement: float | None = None  # with the reference, in place; 1: the same edges, 0: by chance
+    shift_x: float | None = None  # to where the view went, in shares of the picture; x right, y down
+    shift_y: float | None = None
+    turn_degrees: float | None = None  # clockwise
+    zoom: float | None = None  # above 1: things became larger
+
+
+class HealthChange(Occurrence, frozen=True, kw_only=True, omit_defaults=True, tag="health", tag_field="type"):
+    """A camera's health is another one: captured_ms is when the evidence was enough.
+
+    Counts are not valid from `since_ms` on until it is ok again.
+    """
+
+    before: HealthState | None  # None: not known
+    after: HealthState | None
+    since_ms: int  # when the evidence began
+    view: int  # which of the views known of this camera; rises when a new one is taken on
+    evidence: HealthEvidence | None = None  # None: pictures are not measured any more
+
+    @property
+    def subject(self) -> str:
+        """The camera's health."""
+        return "health"
+
+
+Event = Crossing | Entered | Left | Overcrowded | Movement | Unfinished | HealthChange
 """Every kind of traffic event."""
 
 
@@ -650,6 +718,7 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     members_expected: int | None = None  # groups: cameras that should have
     scene_revision: int | None = None
     movements: list[MovementFlow] = []
+    health: HealthState | None = None  # why some of it counts as not seen; None: nothing was wrong, or is known
 
 
 class LiveTrack(msgspec.Struct, frozen=True, array_like=True):

@@ -148,24 +148,27 @@ def innovation(
     px, py, pw, ph = (means[..., k] for k in range(4))
     left, right = (x - w / 2) - (px - pw / 2), (x + w / 2) - (px + pw / 2)
     top, bottom = (y - h) - (py - ph), y - py
-    off_x, off_w, doubt_x, doubt_w = _axis(left, right, x - px, w, pw, sizes[..., 0], cut[..., 0], cut[..., 2], policy)
-    off_y, off_h, doubt_y, doubt_h = _axis(top, bottom, bottom, h, ph, sizes[..., 1], cut[..., 1], cut[..., 3], policy)
+    off_x, off_w, doubt_x, doubt_w = _axis(
+        (left, right), x - px, w, pw, sizes[..., 0], (cut[..., 0], cut[..., 2]), policy
+    )
+    off_y, off_h, doubt_y, doubt_h = _axis(
+        (top, bottom), bottom, h, ph, sizes[..., 1], (cut[..., 1], cut[..., 3]), policy
+    )
     off = np.stack(np.broadcast_arrays(off_x, off_y, off_w, off_h), axis=-1)
     return off, np.stack(np.broadcast_arrays(doubt_x, doubt_y, doubt_w, doubt_h), axis=-1)
 
 
 def _axis(
-    near: Array,
-    far: Array,
+    edges: tuple[Array, Array],
     anchor: Array,
     size: Array,
     known: Array,
     unsure: Array,
-    near_cut: NDArray[np.bool_],
-    far_cut: NDArray[np.bool_],
+    cut: tuple[NDArray[np.bool_], NDArray[np.bool_]],
     policy: MotionPolicy,
 ) -> tuple[Array, Array, Array, Array]:
-    """One axis: how far the anchor and the size are off, and their doubts; near and far are the edges' offsets."""
+    """One axis: how far the anchor and the size are off, and their doubts; edges and cut are of the two edges across."""
+    (near, far), (near_cut, far_cut) = edges, cut
     change = size - known
     odd = np.abs(change) > policy.same_size * known + 2 * unsure
     hidden = near_cut | far_cut

@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from pipeline.core.model import Flow, FlowCount, GroupId, LaneFlow, LineFlow, MovementFlow, Way, ZoneFlow
+from pipeline.core.model import Flow, FlowCount, GroupId, HealthState, LaneFlow, LineFlow, MovementFlow, Way, ZoneFlow
 from pipeline.errors import Poison
 
 SNAPSHOT_VERSION = 1
@@ -114,6 +114,7 @@ class Part(msgspec.Struct, frozen=True, array_like=True):
     movements: tuple[
         tuple[str, str, str, int, str | None, bool | None], ...
     ] = ()  # from, to, class, count, name, legal
+    health: HealthState | None = None  # why some of it counts as not seen
 
 
 class Rollup(msgspec.Struct, frozen=True, array_like=True):
@@ -391,6 +392,7 @@ def _part(flow: Flow, order: tuple[int, int, int]) -> Part:
             (z.zone, z.entered, z.left, z.mean_dwell_ms, z.max_dwell_ms) for z in flow.zones if z.entered is not None
         ),
         movements=tuple((m.origin, m.destination, m.label, m.count, m.name, m.legal) for m in flow.movements),
+        health=flow.health,
     )
 
 
@@ -466,6 +468,7 @@ def _window(state: Rollup, window: int, begin: int, policy: RollupPolicy) -> _Wi
         members=reported if group else None,
         members_expected=owners if group else None,
         scene_revision=max(scenes) if scenes and not group else None,
+        health=next((part.health for _, part in reversed(mine) if part.health is not None), None),
     )
     return _Window(flow, len(mine), owners * (window // policy.part_ms))
 

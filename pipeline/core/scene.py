@@ -5,7 +5,7 @@ depend on, with the (epoch, seq) of the last record it includes: the same record
 bit, from a file, from Kafka, or again after a crash. What is not newer than the memory changes nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 import msgspec
@@ -13,6 +13,7 @@ import msgspec
 from pipeline.core.crossing import CrossingPolicy
 from pipeline.core.crowding import Crowd
 from pipeline.core.flow_field import FlowField
+from pipeline.core.health import HealthMemory, HealthPolicy, drawn, judge, unheard
 from pipeline.core.measuring import Measure, Moment, Trail
 from pipeline.core.model import (
     CameraId,
@@ -23,8 +24,12 @@ from pipeline.core.model import (
     Event,
     Gap,
     Header,
+    Health,
+    HealthChange,
+    HealthEvidence,
     LiveTrack,
     LiveTracks,
+    OfTrack,
     Opened,
     Output,
     Record,
@@ -32,7 +37,10 @@ from pipeline.core.model import (
 )
 from pipeline.core.movements import Learned
 from pipeline.core.tracking import Track, TrackingPolicy, follow
-from pipeline.core.windows import WindowPolicy, Windows, counted, passed, saw
+from pipeline.core.windows import WindowPolicy, Windows, counted, passed, saw, taken_back, unwell
+
+MOST_DOUBTED = 500
+"""Events of road users that are kept while a doubt about a camera's health lasts; of more, the oldest stay valid."""
 
 
 class ScenePolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -41,6 +49,7 @@ class ScenePolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     tracking: TrackingPolicy = TrackingPolicy()
     crossing: CrossingPolicy = CrossingPolicy()
     windows: WindowPolicy = WindowPolicy()
+    health: HealthPolicy = HealthPolicy()
     wait_for_close_ms: int = 30_000  # a moved camera's new epoch waits this long for the end of the old one
     held_records: int = 2_000  # and no more records than this wait
 
@@ -58,18 +67,32 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     closed: bool = False  # the epoch's last record was its `closed`
     scene: Scene | None = None
     tracks: list[Track] = []
-    flow: dict[str, FlowField] = {}  # which way others drove, by kind of road user
+    flow: dict[str, FlowField] = {}  # which way others drive in this view, by kind of road user
+    flows: dict[int, dict[str, FlowField]] = {}  # and of other views, for when they are back
     trails: dict[str, Trail] = {}
     crowds: dict[str, Crowd] = {}  # by zone
     learned: Learned = Learned()  # where vehicles go
     model: str = ""  # what saw the last picture
     windows: Windows = Windows()
     held: list[Record] = []  # records of a later epoch that must wait for the end of this one
+    health: HealthMemory = HealthMemory()
+    trusted: Windows | None = None  # the windows as they were when a doubt about the camera's health began
+    doubted: list[Event] = []  # what road users did since: not valid if the doubt comes true
 
     @property
     def includes(self) -> tuple[int, int]:
         """(epoch, seq) of the last record in this memory."""
         return (self.epoch, self.seq)
+
+    @property
+    def healthy(self) -> bool | None:
+        """Whether the camera's pictures can be trusted; None: not known, and nothing is held against them."""
+        return self.health.healthy
+
+    @property
+    def view(self) -> int:
+        """Which view the camera shows: 0 at first; rises when a new one is taken on, returns with an old one."""
+        return self.health.number
 
 
 class Fate(StrEnum):
@@ -193,19 +216,27 @@ def _take(memory: Memory, record: Record, policy: ScenePolicy) -> tuple[Memory, 
     if header.epoch == memory.epoch and header.seq != memory.seq + 1:
         memory = _blind(memory)  # records between were lost or expired: nobody saw
     outputs: list[Output] = []
+    view = memory.view
     match body:
         case Opened():
             memory, outputs = _open(memory, header, body, policy)
         case Scene():
             memory, outputs = _draw(memory, header, body, policy)
+            memory = msgspec.structs.replace(memory, health=drawn(memory.health, body.revision, header.captured_ms))
         case Gap():
             memory = _blind(memory)
+        case Health():
+            memory, outputs = _judge(memory, header, body, policy)
         case Detections():
-            memory, outputs = _look(memory, header, body, policy)
+            memory, outputs = _unheard(memory, header, policy)
+            memory, seen = _look(memory, header, body, policy)
+            outputs += seen
         case Closed():
             memory = msgspec.structs.replace(_blind(memory), closed=True)
         case _:  # a tick: time passes
             pass
+    if memory.view != view:
+        memory = _turned(memory, view)
     now_ms = header.captured_ms if memory.now_ms is None else max(memory.now_ms, header.captured_ms)
     if memory.seen_ms is not None and now_ms - memory.seen_ms > _hold_ms(memory, policy):
         memory = _blind(memory)
@@ -292,6 +323,64 @@ def _moment(header: Header, model: str) -> Moment:
     return Moment(header.log, header.camera, header.epoch, header.seq, header.captured_ms, header.clock, model)
 
 
+def _judge(memory: Memory, header: Header, health: Health, policy: ScenePolicy) -> tuple[Memory, list[Output]]:
+    """One measured picture: what the camera's health is, and what that means for what was counted since it is so."""
+    before = memory.health
+    after, since_ms, evidence = judge(
+        before, health, header.captured_ms, aspect=_aspect(memory, header), policy=policy.health
+    )
+    windows, outputs = memory.windows, list[Output]()
+    if since_ms is not None:
+        outputs.append(_changed(memory, after, header, since_ms, evidence))
+        if memory.trusted is not None and after.state is not None and after.healthy is False:
+            windows = taken_back(windows, memory.trusted, since_ms, after.state, policy.windows)
+            outputs += [msgspec.structs.replace(e, revision=e.revision + 1, valid=False) for e in memory.doubted]
+    if after.state is not None and after.healthy is False:
+        windows = unwell(windows, header.captured_ms, after.state, policy.windows)
+    memory = msgspec.structs.replace(memory, health=after, windows=windows)
+    began_ms = after.doubt.since_ms if after.doubt is not None else None
+    if began_ms is None:
+        memory = msgspec.structs.replace(memory, trusted=None, doubted=[])
+    elif before.doubt is None or before.doubt.since_ms != began_ms:
+        memory = msgspec.structs.replace(memory, trusted=windows if after.healthy is not False else None, doubted=[])
+    return memory, outputs
+
+
+def _turned(memory: Memory, before: int) -> Memory:
+    """Another view: what was learned of the one before is kept for when it is back."""
+    known = {view.number for view in memory.health.past}
+    flows = {number: flow for number, flow in {**memory.flows, before: memory.flow}.items() if number in known}
+    return msgspec.structs.replace(memory, flow=memory.flows.get(memory.view, {}), flows=flows)
+
+
+def _unheard(memory: Memory, header: Header, policy: ScenePolicy) -> tuple[Memory, list[Output]]:
+    """A picture came: if pictures of this camera are not measured any more, nothing is known of its health."""
+    after = unheard(memory.health, header.captured_ms, policy.health)
+    if after is memory.health:
+        return memory, []
+    change = _changed(memory, after, header, header.captured_ms, None)
+    return msgspec.structs.replace(memory, health=after, trusted=None, doubted=[]), [change]
+
+
+def _changed(
+    memory: Memory, after: HealthMemory, header: Header, since_ms: int, evidence: HealthEvidence | None
+) -> HealthChange:
+    return HealthChange(
+        id=f"{header.log}/{memory.camera}/health/{header.epoch}-{header.seq}",
+        camera=memory.camera,
+        before=memory.health.state,
+        after=after.state,
+        since_ms=since_ms,
+        captured_ms=header.captured_ms,
+        view=after.number,
+        evidence=evidence,
+        clock=Clock(header.clock),
+        scene_revision=memory.scene.revision if memory.scene is not None else 0,
+        epoch=header.epoch,
+        model=memory.model,
+    )
+
+
 def _look(memory: Memory, header: Header, seen: Detections, policy: ScenePolicy) -> tuple[Memory, list[Output]]:
     """One analysed frame."""
     if memory.now_ms is not None and header.captured_ms <= memory.now_ms and memory.tracks:
@@ -302,7 +391,8 @@ def _look(memory: Memory, header: Header, seen: Detections, policy: ScenePolicy)
     sure = policy.tracking.evidence
     windows = memory.windows
     blind = memory.seen_ms is None or header.captured_ms - memory.seen_ms > _hold_ms(memory, policy)
-    if memory.seen_ms is not None and not blind and header.captured_ms > memory.seen_ms:
+    valid = memory.healthy is not False
+    if valid and memory.seen_ms is not None and not blind and header.captured_ms > memory.seen_ms:
         windows = saw(windows, memory.seen_ms, header.captured_ms, _inside(memory), policy.windows)
     tracks, ended, flow = follow(
         memory.tracks,
@@ -312,38 +402,49 @@ def _look(memory: Memory, header: Header, seen: Detections, policy: ScenePolicy)
         policy=policy.tracking,
         flow=memory.flow,
     )
-    trails = {
-        track.id: memory.trails.get(track.id) or Trail(track.foot(aspect), track.seen_ms, height=track.height)
-        for track in tracks
-    }
-    crowds, learned, events = memory.crowds, memory.learned, list[Event]()
-    if memory.scene is not None:
-        measure = Measure(memory.scene, _moment(header, seen.model), aspect, policy.crossing, learned)
-        for track in ended:
-            if track.id in memory.trails:
-                measure.end(track, memory.trails[track.id], Ending.LOST)
-        for track in tracks:
-            if track.seen_ms > trails[track.id].foot_ms and track.weight >= sure and track.own:
-                trails[track.id] = measure.follow(track, trails[track.id])
-        crowds = measure.crowds(crowds, _occupancy(memory.scene, trails), blind=blind)
-        learned, events = measure.learned, measure.events
-    windows = counted(windows, events, policy.windows, now_ms=header.captured_ms)
+    trails = {track.id: memory.trails[track.id] for track in ended if track.id in memory.trails}
+    for track in tracks:
+        trails[track.id] = memory.trails.get(track.id) or Trail(track.foot(aspect), track.seen_ms, height=track.height)
+    memory = msgspec.structs.replace(memory, tracks=tracks, trails=trails, model=seen.model)
+    memory, events = _measured(memory, header, ended, policy, blind=blind)
+    if valid:
+        windows = counted(windows, events, policy.windows, now_ms=header.captured_ms)
+        memory = msgspec.structs.replace(memory, flow=flow)
+        if events and memory.health.doubt is not None:
+            doubted = [*memory.doubted, *(e for e in events if isinstance(e, OfTrack))][-MOST_DOUBTED:]
+            memory = msgspec.structs.replace(memory, doubted=doubted)
     live = [_live(t, aspect) for t in tracks if t.seen_ms == header.captured_ms and t.weight >= sure]
-    memory = msgspec.structs.replace(
-        memory,
-        tracks=tracks,
-        flow=flow,
-        trails=trails,
-        crowds=crowds,
-        learned=learned,
-        model=seen.model,
-        windows=windows,
-        seen_ms=header.captured_ms,
-    )
+    memory = msgspec.structs.replace(memory, windows=windows, seen_ms=header.captured_ms)
     shown = LiveTracks(
         camera=memory.camera, epoch=header.epoch, seq=header.seq, captured_ms=header.captured_ms, tracks=live
     )
     return memory, [*events, shown]
+
+
+def _measured(
+    memory: Memory, header: Header, ended: Sequence[Track], policy: ScenePolicy, *, blind: bool
+) -> tuple[Memory, list[Event]]:
+    """Hold the tracks of a picture, and those that ended with it, against the scene."""
+    living = {track.id for track in memory.tracks}
+    trails = {track: trail for track, trail in memory.trails.items() if track in living}
+    if memory.scene is None:
+        return msgspec.structs.replace(memory, trails=trails), []
+    aspect = _aspect(memory, header)
+    measure = Measure(memory.scene, _moment(header, memory.model), aspect, policy.crossing, memory.learned)
+    for track in ended:
+        if track.id in memory.trails:
+            measure.end(track, memory.trails[track.id], Ending.LOST)
+    for track in memory.tracks:
+        fresh = track.seen_ms > trails[track.id].foot_ms
+        if fresh and track.own and track.weight >= policy.tracking.evidence:
+            trails[track.id] = measure.follow(track, trails[track.id])
+    crowds = measure.crowds(memory.crowds, _occupancy(memory.scene, trails), blind=blind)
+    memory = msgspec.structs.replace(memory, trails=trails, crowds=crowds)
+    if memory.healthy is False:  # what is seen now is told, but nothing is learned from it
+        return memory, [
+            msgspec.structs.replace(e, valid=False) if isinstance(e, OfTrack) else e for e in measure.events
+        ]
+    return msgspec.structs.replace(memory, learned=measure.learned), measure.events
 
 
 def _live(track: Track, aspect: float) -> LiveTrack:

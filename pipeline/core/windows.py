@@ -15,6 +15,7 @@ from pipeline.core.model import (
     Event,
     Flow,
     FlowCount,
+    HealthState,
     LaneFlow,
     Left,
     LineFlow,
@@ -59,6 +60,7 @@ class Window(msgspec.Struct, frozen=True, array_like=True):
     changed: bool = True  # since that record
     lanes: dict[str, int] = {}  # "line|lane|way|class" -> vehicles
     movements: dict[str, int] = {}  # "from|to|class" -> vehicles
+    health: HealthState | None = None  # why some of it counts as not seen
 
 
 class Windows(msgspec.Struct, frozen=True, array_like=True):
@@ -134,6 +136,34 @@ def _one_more(counts: dict[str, int], key: str) -> dict[str, int]:
     return {**counts, key: counts.get(key, 0) + 1}
 
 
+def unwell(windows: Windows, at_ms: int, health: HealthState, policy: WindowPolicy) -> Windows:
+    """Note that the picture at_ms could not be trusted, and why."""
+    start = at_ms - at_ms % policy.window_ms
+    by_start = {w.start_ms: w for w in windows.open}
+    window = by_start.get(start, Window(start))
+    if window.health is health:
+        return windows
+    return _sorted(by_start | {start: msgspec.structs.replace(window, health=health, changed=True)})
+
+
+def taken_back(windows: Windows, trusted: Windows, since_ms: int, health: HealthState, policy: WindowPolicy) -> Windows:
+    """Forget what was noted since the windows were `trusted`, at since_ms: it could not be, and this is why.
+
+    Windows that were emitted meanwhile are emitted again, with a greater revision.
+    """
+    before = {w.start_ms: w for w in trusted.open}
+    return Windows(
+        [
+            msgspec.structs.replace(
+                before.get(w.start_ms, Window(w.start_ms)), revision=w.revision, changed=True, health=health
+            )
+            if w.start_ms + policy.window_ms > since_ms
+            else w
+            for w in windows.open
+        ]
+    )
+
+
 def passed(
     windows: Windows, now_ms: int, *, camera: str, scene: Scene | None, policy: WindowPolicy, final: bool = False
 ) -> tuple[Windows, list[Flow]]:
@@ -183,6 +213,7 @@ def _flow(window: Window, camera: str, scene: Scene | None, policy: WindowPolicy
         movements=_movements(window, places_of(scene) if scene is not None else None),
         revision=window.revision,
         scene_revision=scene.revision if scene else None,
+        health=window.health,
     )
 
 

@@ -33,6 +33,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     speed_kmh: float | None = None
     file: str | None = None  # files only: which, and when since its first picture
     t_seconds: float | None = None
+    valid: bool = True  # False: the camera was not well, so the run did not count it
     shows: str | None = None  # painted films only: the simulated camera whose film it is
 
 
@@ -56,6 +57,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
 def read_events(text: str, name: str) -> tuple[Seen, ...]:
     """Read events.jsonl: one JSON object a line. Of rows with one id the last one holds; other types are passed over.
+
+    Crossings that are not valid are left out: the run says itself that it did not count them.
 
     Raises:
         Fatal: rows that are no events, each with its line.
@@ -90,7 +93,7 @@ def _seen(rows: list[tuple[str, Any]], name: str, mistakes: list[tuple[str, str]
         found[event.id or place] = event
     if mistakes:
         raise mistaken(mistakes, name=name)
-    return tuple(found.values())
+    return tuple(event for event in found.values() if event.valid)
 
 
 def read_watched(text: str, name: str) -> float | None:

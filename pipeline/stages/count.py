@@ -25,6 +25,7 @@ from pipeline.core.model import (
     Gap,
     GapReason,
     Header,
+    HealthChange,
     Occurrence,
     Opened,
     Output,
@@ -66,7 +67,7 @@ class Progress(msgspec.Struct, frozen=True):
 
 async def count(
     cameras: Sequence[Camera], scene: Scene, *, source: Source, model: Model | None, policy: CountPolicy
-) -> AsyncGenerator[Counted | Flow | Progress, None]:
+) -> AsyncGenerator[Counted | HealthChange | Flow | Progress, None]:
     """Count a survey.
 
     Args:
@@ -78,7 +79,8 @@ async def count(
         policy: batching and beliefs.
 
     Yields:
-        Events and windows as soon as they are known, and the progress after every batch.
+        Events, changes of the camera's health and windows as soon as they are known, and the progress after every
+        batch. An event that comes again with a greater revision replaces the earlier one.
 
     Raises:
         Fatal: a file cannot be read, there is no model for it, or the scene was drawn on a picture of another shape.
@@ -114,7 +116,7 @@ class _Survey:
         self.camera, self.frames = camera, 0
         self.memory = msgspec.structs.replace(self.memory, camera=camera.id)
 
-    def take(self, picture: Picture, answer: Detections | BadPicture) -> list[Counted | Flow]:
+    def take(self, picture: Picture, answer: Detections | BadPicture) -> list[Counted | HealthChange | Flow]:
         """One analysed picture."""
         bodies: list[Body] = []
         if self.frames == 0:
@@ -129,12 +131,14 @@ class _Survey:
         if self.frames and self.last_ms is not None:
             self.period_ms = max(1, min(1000, at - self.last_ms))
         self.frames, self.last_ms = self.frames + 1, at
-        said: list[Counted | Flow] = []
+        said: list[Counted | HealthChange | Flow] = []
+        if picture.health is not None:
+            bodies.append(picture.health)
         for body in (*bodies, _body(answer, at)):
             said += self._observe(body, at, picture)
         return said
 
-    def _observe(self, body: Body, at: int, picture: Picture) -> list[Counted | Flow]:
+    def _observe(self, body: Body, at: int, picture: Picture) -> list[Counted | HealthChange | Flow]:
         header = Header(
             log="file",
             camera=self.camera.id,
@@ -151,14 +155,14 @@ class _Survey:
         self.memory = observed.memory
         return self._told(observed.outputs)
 
-    def finish(self) -> list[Counted | Flow]:
+    def finish(self) -> list[Counted | HealthChange | Flow]:
         """The end of the last file."""
         self.memory, outputs = finish(self.memory, self.policy.scene)
         return self._told(outputs)
 
-    def _told(self, outputs: Sequence[Output]) -> list[Counted | Flow]:
+    def _told(self, outputs: Sequence[Output]) -> list[Counted | HealthChange | Flow]:
         return [
-            _counted(output, self.begins) if isinstance(output, Occurrence) else output
+            output if isinstance(output, HealthChange | Flow) else _counted(output, self.begins)
             for output in outputs
             if isinstance(output, Occurrence | Flow)
         ]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pipeline.adapters.store import open_store
 from pipeline.core.feed import Seen
-from pipeline.core.model import Camera, Clock, Crossing, Flow, Group, Line, Scene, Size, Way
+from pipeline.core.model import Camera, Clock, Crossing, Flow, Group, HealthChange, HealthState, Line, Scene, Size, Way
 from pipeline.core.registry import Registry
 from pipeline.errors import Fatal, Poison, Retry
 from pipeline.ports import Changes, CountQuery, EventQuery, FlowQuery
@@ -83,6 +83,38 @@ async def test_a_repeated_event_is_kept_once_and_the_greater_revision_stays_what
     [kept] = (await store.events(EventQuery(line="other"))).items
     assert kept.revision == 3
     assert await ids(store, line="main") == []
+
+
+def change(n):
+    return HealthChange(
+        id=f"log/a/health/0-{n}", camera="a", before=HealthState.OK, after=HealthState.MOVED, since_ms=1_000 * n,
+        captured_ms=1_000 * n, view=0, clock=Clock.RTCP, epoch=0,
+    )  # fmt: skip
+
+
+async def test_health_stands_among_the_events_and_a_crossing_that_is_not_valid_any_more_is_in_no_count(store):
+    await store.write(changes(events=[crossing(1), crossing(2), change(3)]))
+    await store.write(changes(events=[crossing(2, revision=1, valid=False)]))
+
+    assert [c.count for c in await store.counts(CountQuery())] == [1]
+    assert (await store.events(EventQuery(type="health"))).items == [change(3)]
+    assert [e.valid for e in (await store.events(EventQuery(type="crossing"))).items] == [False, True]
+
+
+async def test_a_file_of_the_first_version_is_read_on_and_all_its_crossings_are_valid(tmp_path):
+    path = tmp_path / "h.db"
+    async with open_store(path) as store:
+        await store.write(changes(events=[crossing(1)]))
+    db = sqlite3.connect(path)
+    db.execute("ALTER TABLE events DROP COLUMN valid")
+    db.execute("PRAGMA user_version=1")
+    db.commit()
+    db.close()
+
+    for _ in range(2):  # and once more, as of this version
+        async with open_store(path) as store:
+            await store.write(changes(events=[crossing(2)]))
+            assert [c.count for c in await store.counts(CountQuery())] == [2]
 
 
 async def test_a_window_is_replaced_by_its_greater_revision_only(store):

@@ -43,9 +43,23 @@ def test_the_same_event_is_in_both_files(tmp_path):
     (row,) = rows(tmp_path / "events.csv")
     assert names(tmp_path) == FILES
     assert tuple(row) == EVENT_COLUMNS
-    assert row == {column: str(event.get(column, "")) for column in EVENT_COLUMNS}
+    assert row == {column: str(event.get(column, "")) for column in EVENT_COLUMNS} | {"valid": "true"}
     assert event["local_time"] == "2026-05-01T08:00:00.000+02:00"
     assert (event["file"], event["t_seconds"], event["class"]) == ("één.mp4", 1.25, "car")
+
+
+def test_a_crossing_that_comes_again_takes_the_place_of_the_one_before(tmp_path):
+    with SurveyFiles(tmp_path, None) as files:
+        for at in (0, 1000, 2000):
+            files.event(crossing(at, direction_name='one "line"'), "a", at / 1000)
+        files.event(crossing(1000, direction_name='one "line"', revision=1, valid=False), "a", 1.0)
+
+    events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert names(tmp_path) == FILES
+    assert [(e["captured_ms"], e["valid"]) for e in events] == [(0, True), (1000, False), (2000, True)]
+    assert [(r["captured_ms"], r["valid"]) for r in rows(tmp_path / "events.csv")] == [
+        ("0", "true"), ("1000", "false"), ("2000", "true"),
+    ]  # fmt: skip
 
 
 def test_where_nobody_said_when_it_began_there_is_no_local_time(tmp_path):

@@ -43,6 +43,12 @@ def test_of_rows_with_one_id_the_last_one_holds_and_other_events_are_passed_over
     assert [e.label for e in read_events(text + "\n", "e")] == ["truck", "car", "car"]
 
 
+def test_a_crossing_that_the_run_took_back_is_left_out():
+    text = rows({"id": "1"}, {"id": "2"}, {"id": "2", "valid": False})
+
+    assert [e.id for e in read_events(text, "e")] == ["1"]
+
+
 def test_all_rows_that_are_no_events_are_told():
     with pytest.raises(Fatal) as caught:
         read_events(rows({"line": ...}, {}, {"direction": "up"}) + "nonsense\n7\n", "e")

@@ -15,6 +15,7 @@ from pipeline.core.model import (
     Frame,
     Gap,
     GapReason,
+    Health,
     Line,
     Opened,
     Placement,
@@ -201,6 +202,20 @@ async def test_a_camera_begins_with_opened_then_its_scene_then_its_pictures():
     assert (first.header.size, first.header.source_size) == (SIZE, SOURCE)
     assert (opened.header.size, opened.header.source_size) == (None, None)
     assert_lawful([opened, scene, first, second])
+
+
+async def test_what_a_picture_was_measured_to_be_stands_before_it_and_takes_a_place_of_its_own():
+    health = Health(brightness=90.0, contrast=30.0, sharpness=9.0, difference=None, thumb=bytes(48 * 27))
+    async with running() as site:
+        await site.camera()
+        await site.cameras.show("cam", picture(1000, health=health), picture(1100))
+
+        opened, measured, first, second = site.log()
+
+    assert [type(r.body) for r in (opened, measured, first, second)] == [Opened, Health, Frame, Frame]
+    assert [r.header.captured_ms for r in (measured, first, second)] == [1000, 1000, 1100]
+    assert measured.body == health
+    assert_lawful([opened, measured, first, second])
 
 
 async def test_a_simulated_camera_is_written_as_any_other_but_its_frames_are_boxes():

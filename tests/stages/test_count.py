@@ -4,6 +4,7 @@ from contextlib import aclosing
 import msgspec
 import pytest
 
+from pipeline.core.health import measure
 from pipeline.core.model import (
     Boxes,
     Camera,
@@ -12,6 +13,8 @@ from pipeline.core.model import (
     Detections,
     Flow,
     Frame,
+    HealthChange,
+    HealthState,
     Opened,
     Record,
     Size,
@@ -22,6 +25,8 @@ from pipeline.stages.count import Counted, CountPolicy, Progress, count
 from pipeline.stages.track import TrackPolicy, track
 from pipeline.wire.codec import decode_event, decode_flow, encode_record
 from tests.core.road import POLICY, SCENE, SIZE, Log, Vehicle, look
+from tests.core.test_health import HERE, THERE
+from tests.core.test_health import shot as shot_of
 from tests.fakes.log import Broker
 from tests.fakes.meter import Meter
 from tests.fakes.model import Model
@@ -325,3 +330,21 @@ async def tracked(records: list[Record]):
     events = [decode_event(m.headers, m.value) for m in broker.records("events")]
     assert all(isinstance(e, Crossing) for e in events)
     return events, [decode_flow(m.headers, m.value) for m in broker.records("flow")]
+
+
+async def test_a_film_whose_camera_is_turned_half_way_says_so_and_counts_until_then():
+    pictures = film(CARS, range(0, 90_000, STEP_MS))
+    before = None
+    for n in range(0, len(pictures), 1000 // STEP_MS):
+        grey = shot_of(HERE if pictures[n].captured_ms < 3000 * 10 else THERE, n)
+        pictures[n] = msgspec.structs.replace(pictures[n], health=measure(grey, before))
+        before = grey
+
+    things = await survey(Films(a=pictures))
+
+    changes = [t for t in things if isinstance(t, HealthChange)]
+    assert [(c.after, c.since_ms) for c in changes] == [(HealthState.OK, 5000), (HealthState.MOVED, 30_000)]
+    flows = {f.start_ms: f for f in things if isinstance(f, Flow)}
+    assert [(flows[s].coverage > 0.9, flows[s].health) for s in (0, 30_000, 60_000)] == [
+        (True, None), (False, HealthState.MOVED), (False, HealthState.MOVED),
+    ]  # fmt: skip

@@ -9,7 +9,7 @@ import pytest
 from pipeline.adapters.kafka import Kafka
 from pipeline.adapters.store import open_store
 from pipeline.core.feed import FeedState, read_token, write_token
-from pipeline.core.model import DeadLetter, Group
+from pipeline.core.model import Clock, DeadLetter, Group, HealthChange, HealthState
 from pipeline.errors import Fatal, Poison, Retry
 from pipeline.ports import EventQuery, FlowQuery
 from pipeline.wire.codec import encode_event, encode_flow, encode_tracks
@@ -270,6 +270,34 @@ async def test_the_registry_and_what_was_seen_are_known_before_the_log_answers(b
         await service.caught_up()
         reader = Reader(service.feed)
         assert (await reader.next()).data.flow == [window(1)]
+
+
+async def test_a_camera_has_the_health_that_was_told_last_also_after_a_restart(broker, hand, path):
+    def change(n, after):
+        return HealthChange(
+            id=f"log/a/health/0-{n}", camera="a", before=None, after=after, since_ms=1_000 * n, captured_ms=1_000 * n,
+            view=n, clock=Clock.RTCP, epoch=0,
+        )  # fmt: skip
+
+    def told(service):
+        status = service.feed.camera("a")
+        return status.health, status.health_since_ms, status.view
+
+    await hand.city()
+    async with served(broker, path) as service:
+        assert told(service) == (None, None, None)
+        reader = Reader(service.feed)
+        await reader.next()
+        await hand.event(change(3, HealthState.MOVED))
+        assert await reader.ids(1) == [3]
+        await hand.event(change(2, HealthState.OK))  # a repeat of a process that was killed
+        await reader.ids(1)
+        assert told(service) == (HealthState.MOVED, 3_000, 3)
+        await service.housekept()
+        await service.stored(2)
+    broker.expire("events", 0, 2)
+    async with served(broker, path) as service:
+        assert told(service) == (HealthState.MOVED, 3_000, 3)
 
 
 async def test_a_camera_is_silent_without_pictures_and_unknown_without_anything(broker, hand, path):

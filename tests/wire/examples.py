@@ -3,6 +3,7 @@
 from pipeline.adapters.kafka.admin import _LogId
 from pipeline.core.crossing import LineMemory
 from pipeline.core.crowding import Crowd
+from pipeline.core.flow_field import FlowField
 from pipeline.core.measuring import Trail
 from pipeline.core.model import (
     Anchor,
@@ -27,6 +28,10 @@ from pipeline.core.model import (
     GapReason,
     Group,
     Header,
+    Health,
+    HealthChange,
+    HealthEvidence,
+    HealthState,
     Lane,
     LaneFlow,
     Left,
@@ -51,7 +56,7 @@ from pipeline.core.model import (
 from pipeline.core.movements import Journey, Learned
 from pipeline.core.rollup import Member
 from pipeline.core.scene import Memory
-from pipeline.core.tracking import Track
+from pipeline.core.tracking import Branch, Track
 from pipeline.core.windows import Window, Windows, ZoneSum
 from pipeline.core.zones import Presence
 from pipeline.stages.capture.epochs import EpochValue
@@ -116,11 +121,23 @@ RECORDS = {
     "tick": Record(CONTROL, Tick(state=CameraState.BACKOFF)),
     "gap": Record(CONTROL, Gap(from_ms=1, to_ms=2, reason=GapReason.OVERFLOW, frames=3)),
     "closed": Record(CONTROL, Closed(last_seq=6, reason="stopped")),
+    "health": Record(
+        CONTROL,
+        Health(brightness=97.3, contrast=41.2, sharpness=11.04, difference=3.871, thumb=bytes(i % 251 for i in range(48 * 27))),
+    ),
 }  # fmt: skip
 
 CROSSING = Crossing(
     id="0f3a/north-1/41-7-0/stop/1", camera="north-1", line="stop", direction=Way.TO_RIGHT, direction_name="southbound", label="car",
     score=0.8712, captured_ms=1767225600123, x=0.4, y=0.5, track="41-7-0", clock=Clock.RTCP, scene_revision=2, epoch=41,
+)  # fmt: skip
+HEALTH_CHANGE = HealthChange(
+    id="0f3a/north-1/health/41-7", camera="north-1", before=HealthState.OK, after=HealthState.MOVED, since_ms=1767225580123,
+    captured_ms=1767225600123, view=0, clock=Clock.RTCP, scene_revision=2, epoch=41,
+    evidence=HealthEvidence(
+        brightness=97.3, contrast=41.2, sharpness=11.04, difference=3.871, sharpness_share=1.01, edges_share=0.99, covered_share=0.0,
+        agreement=0.31, shift_x=0.0612, shift_y=-0.0031, turn_degrees=1.52, zoom=1.002,
+    ),
 )  # fmt: skip
 ROAD_USER = {
     "camera": "north-1", "track": "41-7-0", "label": "car", "score": 0.8712, "class_share": 0.91, "captured_ms": 1767225600123,
@@ -150,6 +167,7 @@ EVENTS = {
         id="0f3a/north-1/41-7-0/unfinished", origin="stop/to_right", at_ms=1767225590123, ended=Ending.LOST, likeliest="box",
         probability=0.75, learned=12, x=0.4, y=0.5, **ROAD_USER,
     ),
+    "health": HEALTH_CHANGE,
 }  # fmt: skip
 FLOW = Flow(
     place="north-1",
@@ -207,8 +225,15 @@ SNAPSHOT = Snapshot(
         closed=True, scene=SCENE,
         tracks=[
             Track(
-                epoch=41, seq=2, index=0, born_ms=1767225599123, seen_ms=1767225600023, mean=(0.5, 0.25, 0.125, 0.0625, 0.0, 0.5, 0.0, 0.0),
+                epoch=41, seq=2, index=0, born_ms=1767225599123, seen_ms=1767225600023, kind="vehicle", start=(0.5, 0.125), mean=(0.5, 0.25, 0.125, 0.0625, 0.0, 0.5, 0.0, 0.0),
                 cov=(0.5, 0.5, 0.25, 0.25, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0), evidence={"car": 1.5, "truck": 0.25}, sightings=7,
+                alone=1.5, part=False, own=True, told=(0.5, 0.25, 1767225600023),
+            ),
+            Track(
+                epoch=41, seq=6, index=0, born_ms=1767225600023, seen_ms=1767225600023, kind="rider", start=(0.25, 0.5),
+                mean=(0.25, 0.5, 0.125, 0.0625, 0.0, 0.0, 0.0, 0.0), cov=(0.25,) * 12, evidence={"bicycle": 0.5}, sightings=1,
+                alone=0.5, part=False, own=True, told=(0.25, 0.5, 1767225600023), speeds=[(4.5, 0.0, 0.0, 0.25)],
+                branches=[Branch("41-7-0", 1767225600023, -2.5, (0.25,) * 8, (0.25,) * 12, "bicycle", 0.5)],
             )
         ],
         trails={
@@ -226,6 +251,8 @@ SNAPSHOT = Snapshot(
                 journey=Journey(origin="stop", origin_ms=1767225599123, first=3, cells=(3, 15)),
             )
         },
+        flow={"vehicle": FlowField.empty(16 / 9).learned([(0.5, 0.25, 0.5, 0.5, 1.0)])},
+        flows={1: {"vehicle": FlowField.empty(16 / 9).learned([(0.5, 0.5, 0.25, 0.5, 1.0)])}},
         crowds={"box": Crowd(since_ms=1767225599123, peak=9, id="0f3a/north-1/box/overcrowded/41-5", revision=1)},
         learned=Learned(counts={"stop": {"box": 4}, "stop|15": {"box": 3}}),
         model="yolov8n@f59b3d833e2f",

@@ -21,6 +21,8 @@ from pipeline.simulate.lessons import CLASSES, Shoot, boxes
 from pipeline.simulate.scenarios import scenario
 from workers.train import train
 
+pytestmark = pytest.mark.timeout(900)  # whoever asks first waits for two trainings
+
 LITTLE = (
     "--place",
     "motorway",
@@ -73,7 +75,6 @@ def killed(tmp_path_factory):
     return out, again, painted
 
 
-@pytest.mark.timeout(600)
 def test_a_training_that_was_killed_goes_on_with_the_epoch_after_the_last_whole_one(killed):
     out, _, _ = killed
     rows = csv.DictReader((out / "run" / "results.csv").read_text().splitlines())

@@ -1,6 +1,6 @@
 // One camera: its picture with tracks and lines, what crossed them, and what happens as it happens.
 
-import { age, byClass, CLOCKS, countKey, day, eventPlace, eventWords, FlowChart, inkOf, midnight, number, Scene, Serve, signed, span, Stream, time, totals, WAYS, wayName } from "gantry-page";
+import { age, byClass, CLOCKS, countKey, day, eventPlace, eventWords, FlowChart, HEALTHS, inkOf, midnight, number, Scene, Serve, signed, span, Stream, time, totals, WAYS, wayName } from "gantry-page";
 import { minutesOf } from "gantry-page/flow_chart.js";
 
 const POLL_MS = 2000;
@@ -17,7 +17,7 @@ const EventList = {
     <section class="card events">
       <h2>Events</h2>
       <ol v-if="events.length" aria-live="off">
-        <li v-for="event in events" :key="event.id" :data-event="event.id">
+        <li v-for="event in events" :key="event.id" :data-event="event.id" :class="{ invalid: event.valid === false }" :title="event.valid === false ? 'not counted: the camera was not well' : null">
           <time>{{ time(event.captured_ms, zone) }}</time><i :style="{ background: inkOf(event.class) }"></i>
           <span class="what">{{ event.class ?? "" }}</span><span class="where">{{ eventPlace(event) }} <em>{{ eventWords(event) }}</em></span>
         </li>
@@ -39,13 +39,14 @@ export default {
         <header class="summary">
           <h1>{{ camera }}</h1>
           <span class="state" :class="detail.state">{{ detail.state }}</span>
+          <span v-if="ill" class="health" role="status" :data-health="detail.health">{{ detail.health }}</span>
           <span class="age" :class="{ stale: quiet }">{{ ageText }}</span>
           <span class="clock" v-if="clock" :title="'captured times are ' + clocks[clock]">clock: {{ clock }}</span>
         </header>
         <div class="column">
         <figure class="card picture">
           <scene ref="scene" :serve="serve" :camera="camera" :scene="detail.scene" :pixels="pixels && detail.last_captured_ms !== null" :live="detail.state === 'live'" :totals="known" :every="0" :large="true" @shown="noteShown" />
-          <figcaption v-if="quiet" class="warning">{{ quiet }}</figcaption>
+          <figcaption v-if="quiet || ill" class="warning">{{ quiet || ill }}</figcaption>
         </figure>
         <section class="card flow">
           <h2>Crossings by minute <small v-if="minutes.some(({ coverage }) => coverage < 0.95)">shaded: not wholly seen</small>
@@ -161,6 +162,11 @@ export default {
       const silent = this.heardMs === null ? now - (this.detail.last_heard_ms ?? now) : Date.now() - this.heardMs;
       return silent > QUIET_MS || this.detail.state === "silent" ? `No picture was analysed for ${span(silent)}.` : "";
     },
+    /** Why the picture is not to be trusted; empty while it is, or nothing is known. */
+    ill() {
+      const { health, health_since_ms: since } = this.detail;
+      return health && health !== "ok" ? `The camera is ${health} since ${time(since, this.zone)}: ${HEALTHS[health]} What crosses is not counted.` : "";
+    },
     ageText() {
       void this.tick;
       const captured = this.shown?.capturedMs ?? this.detail.last_captured_ms;
@@ -205,7 +211,8 @@ export default {
         begin: () => this.begin().catch(() => {}), // the stream comes back, and begins again
         snapshot: ({ at_ms }) => (this.offset = at_ms - Date.now()),
         event: (event) => {
-          this.takeEvents([event]);
+          if (event.type === "health") this.poll();
+          else this.takeEvents([event]);
           this.soon ??= setTimeout(() => { this.soon = null; this.count().catch(() => {}); }, SOON_MS);
         },
         flow: (flow) => this.takeFlow(flow),
@@ -220,7 +227,7 @@ export default {
     /** Ask what was before the stream. */
     async begin() {
       const [events, flow] = await Promise.all([
-        this.serve.ask("/api/v1/events", { camera: this.camera, limit: KEPT }),
+        this.serve.ask("/api/v1/events", { camera: this.camera, type: "crossing", limit: KEPT }),
         this.serve.ask("/api/v1/flow", { camera: this.camera, window_ms: WINDOW_MS, limit: 2 * MINUTES + 2 }),
       ]);
       flow.items.forEach((window) => this.takeFlow(window));
@@ -229,8 +236,9 @@ export default {
     },
 
     takeEvents(items) {
-      // A later revision replaces an earlier one, whichever comes first.
-      for (const event of items) if ((this.happened.get(event.id)?.revision ?? -1) < (event.revision ?? 0)) this.happened.set(event.id, event);
+      for (const event of items) {
+        if ((this.happened.get(event.id)?.revision ?? -1) < (event.revision ?? 0)) this.happened.set(event.id, event);
+      }
       const sorted = [...this.happened.values()].sort((a, b) => b.captured_ms - a.captured_ms);
       for (const event of sorted.splice(KEPT)) this.happened.delete(event.id);
       this.events = sorted.slice(0, ROWS);

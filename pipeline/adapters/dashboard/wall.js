@@ -1,6 +1,6 @@
 // The wall: every camera, what it shows and how much crosses its lines.
 
-import { age, crossings, number, Scene, Serve, Spark, span, Stream } from "gantry-page";
+import { age, crossings, HEALTHS, number, Scene, Serve, Spark, span, Stream } from "gantry-page";
 
 const POLL_MS = 3000;
 const MINUTE_MS = 60_000;
@@ -17,6 +17,7 @@ export default {
       <header v-if="cameras" class="summary">
         <h1>{{ cameras.length === 1 ? "1 camera" : cameras.length + " cameras" }}</h1>
         <span v-for="state in states" :key="state.name" class="state" :class="state.name">{{ state.count }} {{ state.name }}</span>
+        <span v-if="cameras.some(ill)" class="health">{{ cameras.filter(ill).length }} not well</span>
       </header>
       <p v-if="!cameras && !trouble" class="empty">asks for the cameras …</p>
       <p v-if="cameras && !cameras.length" class="empty">No camera is registered yet. Write one into your file and <code>gantry cameras apply FILE</code>.</p>
@@ -29,6 +30,7 @@ export default {
           </div>
           <div class="about">
             <h2>{{ camera.id }}</h2>
+            <span v-if="ill(camera)" class="health" :data-health="camera.health" :title="healths[camera.health]">{{ camera.health }}</span>
             <span class="state" :class="camera.state">{{ camera.state }}</span>
           </div>
           <div class="figures" :class="{ stale: camera.state !== 'live' }">
@@ -39,7 +41,7 @@ export default {
         </a>
       </div>
     </section>`,
-  data: () => ({ cameras: null, trouble: "", scenes: {}, bars: {}, rates: {}, truths: {}, tick: 0 }),
+  data: () => ({ cameras: null, trouble: "", scenes: {}, bars: {}, rates: {}, truths: {}, tick: 0, healths: HEALTHS }),
   created() {
     this.serve = new Serve(this.address || null, this.port);
     // Not reactive: they change with every message.
@@ -67,6 +69,7 @@ export default {
   },
   methods: {
     number,
+    ill: ({ health }) => Boolean(health) && health !== "ok",
     pixels: ({ source }) => !source.toLowerCase().startsWith("sim+detections://"),
     keep(id, view) {
       if (view) this.views[id] = view;
@@ -129,7 +132,7 @@ export default {
       try {
         const [detail, events, flow] = await Promise.all([
           this.serve.ask(`/api/v1/cameras/${encodeURIComponent(id)}`),
-          this.serve.ask("/api/v1/events", { camera: id, limit: 200 }),
+          this.serve.ask("/api/v1/events", { camera: id, type: "crossing", limit: 200 }),
           this.serve.ask("/api/v1/flow", { camera: id, window_ms: WINDOW_MS, limit: BARS }),
         ]);
         if (JSON.stringify(this.scenes[id] ?? null) !== JSON.stringify(detail.scene)) this.scenes[id] = detail.scene;
@@ -140,9 +143,11 @@ export default {
       }
     },
 
-    takeEvent({ id, camera, captured_ms }) {
+    takeEvent({ type, id, camera, captured_ms, valid }) {
+      if (type === "health") return void this.poll();
       const events = (this.events[camera] ??= new Map());
-      events.set(id, captured_ms);
+      if (valid === false) events.delete(id);
+      else events.set(id, captured_ms);
       this.late(camera, captured_ms);
     },
     takeTracks(tracks) {
@@ -179,7 +184,7 @@ export default {
       }
     },
     rateOf(camera) {
-      return camera.state === "live" && camera.lines.length ? (this.rates[camera.id] ?? 0) : "–";
+      return camera.state === "live" && camera.lines.length && !this.ill(camera) ? (this.rates[camera.id] ?? 0) : "–";
     },
     ageOf(camera) {
       void this.tick;

@@ -341,7 +341,7 @@ def _counts(view: View) -> HTTPRouteHandler:
     @get(
         "/api/v1/counts",
         summary="How many crossed which line which way, by capture time",
-        description="Of crossings that are in the history. What has none is missing; whether it was seen, coverage says.",
+        description="Of crossings that are in the history and valid: the camera's health was not known to be bad. What has none is missing; whether it was seen, coverage says.",
         responses=BAD | UNKNOWN | LATER,
     )
     async def counts(

@@ -45,6 +45,7 @@ class EventType(StrEnum):
     OVERCROWDED = "overcrowded"
     MOVEMENT = "movement"
     UNFINISHED = "unfinished"
+    HEALTH = "health"
 
 
 _TIME = "UTC milliseconds, or RFC 3339 with an offset (2026-01-31T08:00:00Z)"

@@ -73,8 +73,16 @@ def _play(request: Request) -> Iterator[Message]:
             if not keep:
                 continue
             frame = av.VideoFrame.from_ndarray(painter.picture(t_ms), format="bgr24")
-            jpeg, sent, source = encoder.encode(frame)
-            yield Shot(jpeg=jpeg, media_ms=begins_ms + t_ms, size=sent, source_size=source, restarts=restarts)
+            media_ms = begins_ms + t_ms
+            sent = encoder.encode(frame, media_ms)
+            yield Shot(
+                jpeg=sent.jpeg,
+                media_ms=media_ms,
+                size=sent.size,
+                source_size=sent.source_size,
+                restarts=restarts,
+                health=sent.health,
+            )
             restarts = False
         yield PassEnded(decoded=number, declared=None, broken=0, cut=False)
         if not request.loop:

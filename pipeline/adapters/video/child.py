@@ -233,15 +233,16 @@ class _Film:
         return keep
 
     def _shot(self, frame: av.VideoFrame) -> Shot:
-        jpeg, sent, source = self.encoder.encode(frame)
-        self.fresh |= self.source is not None and self.source != source
-        self.source = source
         assert self.time.last_ms is not None
+        sent = self.encoder.encode(frame, self.time.last_ms)
+        self.fresh |= self.source is not None and self.source != sent.source_size
+        self.source = sent.source_size
         shot = Shot(
-            jpeg=jpeg,
+            jpeg=sent.jpeg,
             media_ms=self.time.last_ms,
-            size=sent,
-            source_size=source,
+            size=sent.size,
+            source_size=sent.source_size,
+            health=sent.health,
             restarts=self.restarts,
             fresh=self.fresh and not self.restarts,
         )

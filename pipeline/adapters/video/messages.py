@@ -5,7 +5,7 @@ from typing import BinaryIO, TypeVar
 
 import msgspec
 
-from pipeline.core.model import Size
+from pipeline.core.model import Health, Size
 
 LENGTH_BYTES = 4
 
@@ -43,6 +43,7 @@ class Shot(msgspec.Struct, frozen=True, kw_only=True, tag="shot"):
     source_size: Size
     restarts: bool = False
     fresh: bool = False
+    health: Health | None = None
 
 
 class Alive(msgspec.Struct, frozen=True, kw_only=True, tag="alive"):

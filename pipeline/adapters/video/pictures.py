@@ -1,4 +1,6 @@
-"""One decoded frame becomes the picture we send: turned upright, scaled once, encoded once."""
+"""One decoded frame becomes the picture we send: turned upright, scaled once, encoded once, and now and then measured."""
+
+from typing import NamedTuple
 
 import av
 import numpy as np
@@ -6,14 +8,29 @@ import numpy.typing as npt
 import simplejpeg
 from av.video.reformatter import VideoReformatter
 
-from pipeline.core.model import Size
+from pipeline.core.health import measure
+from pipeline.core.model import Health, Size
+from pipeline.core.thinning import Thinning, shifted, thin
 
 JPEG_QUALITY = 85
 """Where nobody says otherwise; 4:2:0, which is what cameras send anyway."""
 
 
+MEASURED_FPS = 1.0
+"""So many pictures a second of capture time are measured for the camera's health: it takes about a millisecond each."""
+
+
+class Sent(NamedTuple):
+    """A frame as it is sent."""
+
+    jpeg: bytes
+    size: Size
+    source_size: Size  # as it is looked at
+    health: Health | None  # None: this one was not measured
+
+
 class Encoder:
-    """Scales and encodes the frames of one stream.
+    """Scales, encodes and measures the frames of one stream.
 
     Args:
         width: of the picture sent, in pixels; a smaller source is never blown up.
@@ -23,9 +40,15 @@ class Encoder:
     def __init__(self, width: int, quality: int = JPEG_QUALITY) -> None:
         self.width, self.quality = width, quality
         self._scaler = VideoReformatter()  # keeps swscale's tables between frames
+        self._due = Thinning()
+        self._measured: npt.NDArray[np.uint8] | None = None  # the picture measured last
 
-    def encode(self, frame: av.VideoFrame) -> tuple[bytes, Size, Size]:
-        """Returns (JPEG, its size, size of the source as it is looked at)."""
+    def clock_moved(self, by_ms: float) -> None:
+        """Later frames' capture times are on a clock that shows `by_ms` more."""
+        self._due = shifted(self._due, by_ms)
+
+    def encode(self, frame: av.VideoFrame, captured_ms: float) -> Sent:
+        """One frame; captured_ms rises from frame to frame."""
         turns = round(frame.rotation / 90) % 4  # counter-clockwise, as the file asks its player to
         source = Size(frame.width, frame.height) if turns % 2 == 0 else Size(frame.height, frame.width)
         sent = picture_size(source, self.width)
@@ -43,7 +66,14 @@ class Encoder:
         )
         planes = [_turned(_plane(scaled, i), turns) for i in range(3)]
         jpeg: bytes = simplejpeg.encode_jpeg_yuv_planes(*planes, quality=self.quality)
-        return jpeg, sent, source
+        return Sent(jpeg, sent, source, self._measure(planes[0], captured_ms))
+
+    def _measure(self, grey: npt.NDArray[np.uint8], captured_ms: float) -> Health | None:
+        self._due, due = thin(self._due, captured_ms, MEASURED_FPS)
+        if not due:
+            return None
+        before, self._measured = self._measured, grey.copy()  # the frame's own memory goes with it
+        return measure(grey, before)
 
 
 def picture_size(source: Size, width: int) -> Size:

@@ -66,6 +66,7 @@ async def played(
                         source_size=shot.source_size,
                         restarts=shot.restarts,
                         fresh=shot.fresh,
+                        health=shot.health,
                     )
                 case PassEnded() as ended:
                     _tell_missing(name, ended)

@@ -22,7 +22,7 @@ from av.video.stream import VideoStream
 
 from pipeline.adapters.video.pictures import Encoder
 from pipeline.core.capture_time import CaptureTime, shifted, stamp
-from pipeline.core.model import Camera, Clock, Frame, Size
+from pipeline.core.model import Camera, Clock, Frame, Health, Size
 from pipeline.core.thinning import Thinning, thin
 from pipeline.core.thinning import shifted as thinning_shifted
 from pipeline.errors import Fatal, GantryError, Retry
@@ -93,6 +93,7 @@ class _Held(msgspec.Struct, frozen=True):
     source_size: Size
     captured_ms: int
     fresh: bool
+    health: Health | None
 
 
 class _Stopped(Exception):  # noqa: N818 - no error
@@ -266,11 +267,11 @@ class _Reader(threading.Thread):
         self.thinning, keep = thin(self.thinning, stamped.captured_ms, self.camera.fps)
         if not keep:
             return
-        jpeg, size, source_size = self.encoder.encode(frame)
-        if self.source_size is not None and self.source_size != source_size:
+        sent = self.encoder.encode(frame, stamped.captured_ms)
+        if self.source_size is not None and self.source_size != sent.source_size:
             self.fresh = True
-        self.source_size = source_size
-        held = _Held(jpeg, size, source_size, stamped.captured_ms, self.fresh)
+        self.source_size = sent.source_size
+        held = _Held(sent.jpeg, sent.size, sent.source_size, stamped.captured_ms, self.fresh, sent.health)
         self.fresh = False
         if self.held is None:
             self._send(held, 0.0)
@@ -290,6 +291,7 @@ class _Reader(threading.Thread):
         held, self.held = self.held or [], None
         self.label, by_ms = self._clock_of(container)
         self.time, self.thinning = shifted(self.time, by_ms), thinning_shifted(self.thinning, by_ms)
+        self.encoder.clock_moved(by_ms)
         for each in held:
             self._send(each, by_ms)
 
@@ -325,6 +327,7 @@ class _Reader(threading.Thread):
                 size=held.size,
                 source_size=held.source_size,
                 fresh=held.fresh,
+                health=held.health,
             )
         )
 

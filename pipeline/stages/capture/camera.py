@@ -376,6 +376,8 @@ class CameraRun:
             self._pictured_ms = entry.to_ms
             return
         picture = entry.picture
+        if picture.health is not None:  # before the picture, so that what it shows is believed or not at once
+            await self._put(picture.health, picture.captured_ms)
         await self._put(picture.body, picture.captured_ms, size=picture.size, source_size=picture.source_size)
         self._pictured_ms = picture.captured_ms
 

@@ -19,7 +19,7 @@ from pipeline.core.feed import (
     without_scene,
     write_token,
 )
-from pipeline.core.model import Camera, CameraId, Crossing, Flow, Group, GroupId
+from pipeline.core.model import Camera, CameraId, Crossing, Flow, Group, GroupId, HealthChange
 from pipeline.core.registry import Registry
 from pipeline.errors import Poison
 from pipeline.ports import Clockwork, Message, Meter, Told
@@ -249,11 +249,19 @@ class Board:
         self._wake()
 
     def _note(self, value: Any, message: Message) -> None:
-        if isinstance(value, Flow):
+        if isinstance(value, HealthChange):
+            self._note_health(value)
+        elif isinstance(value, Flow):
             self._note_flow(value)
             if value.kind == "camera":
                 captured_ms = value.start_ms + value.window_ms if value.coverage > 0 else None
                 self._note_seen(value.place, captured_ms, self._heard(message), pictured=False)
+
+    def _note_health(self, change: HealthChange) -> None:
+        old = self._seen.get(change.camera, Seen())
+        if old.health is None or (old.health.epoch, old.health.captured_ms) <= (change.epoch, change.captured_ms):
+            self._seen[change.camera] = msgspec.structs.replace(old, health=change)
+            self._seen_since.add(change.camera)
 
     def _note_flow(self, flow: Flow) -> None:
         key = (flow.place, flow.kind, flow.window_ms)
@@ -263,7 +271,8 @@ class Board:
 
     def _note_seen(self, camera: str, captured_ms: int | None, heard_ms: int, *, pictured: bool) -> None:
         old = self._seen.get(camera, Seen())
-        self._seen[camera] = Seen(
+        self._seen[camera] = msgspec.structs.replace(
+            old,
             captured_ms=_later(old.captured_ms, captured_ms),
             picture_ms=_later(old.picture_ms, heard_ms if pictured else None),
             heard_ms=_later(old.heard_ms, heard_ms),

@@ -81,7 +81,7 @@ export function minutesOf(flows, events, { line, lastMs, many, live }) {
   for (const event of events) {
     if ((event.type ?? "crossing") !== "crossing") continue;
     const minute = by.get(Math.floor(event.captured_ms / MINUTE_MS) * MINUTE_MS);
-    if (minute && event.captured_ms >= end && (!line || event.line === line)) add(minute, event.class, 1);
+    if (minute && event.valid !== false && event.captured_ms >= end && (!line || event.line === line)) add(minute, event.class, 1);
   }
   // Windows are told some seconds after they are over: what goes on is seen while the camera is live.
   const since = Math.max(end, lastMs - UNTOLD_MS);

@@ -20,6 +20,14 @@ export const CLOCKS = {
   arrival: "when the picture arrived",
 };
 
+/** What each bad state of a camera's health means. */
+export const HEALTHS = {
+  moved: "it was moved, turned or zoomed, so its lines lie elsewhere on the road. Draw them anew and apply the scene.",
+  obstructed: "something covers its lens, in part or whole.",
+  blinded: "it sees next to nothing: glare, dirt, fog, or no light.",
+  frozen: "it sends the same picture again and again.",
+};
+
 const NUMBER = new Intl.NumberFormat("en");
 export const number = (value) => (value === null || value === undefined ? "–" : NUMBER.format(value));
 export const signed = (value) => (value > 0 ? `+${NUMBER.format(value)}` : value < 0 ? `−${NUMBER.format(-value)}` : "0");
