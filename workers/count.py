@@ -314,9 +314,9 @@ def _movements(counted: list[Counted], scene: Scene) -> Table:
         title="Movements" + (" (! not legal)" if against else ""),
         title_justify="left",
     )
-    table.add_column("from \\ to")
+    table.add_column("from \\ to", overflow="fold")
     for destination in destinations:
-        table.add_column(destination, justify="right")
+        table.add_column(destination, justify="right", overflow="fold")
     table.add_column("all", justify="right", style="bold")
     for origin in origins:
         row = [tally[origin, destination] for destination in destinations]
@@ -351,7 +351,7 @@ def _stays(counted: list[Counted], scene: Scene) -> Table:
     """Who came into each zone and how long those stayed that were seen to leave."""
     table = Table(title="Zones", title_justify="left")
     for column in ("zone", "entered", "left", "lost inside", "mean dwell, s", "longest, s", "overcrowded"):
-        table.add_column(column, justify="left" if column == "zone" else "right")
+        table.add_column(column, justify="left" if column == "zone" else "right", overflow="fold")
     for zone in scene.zones:
         of = [c.event for c in counted if getattr(c.event, "zone", None) == zone.name]
         left = [e for e in of if isinstance(e, Left)]

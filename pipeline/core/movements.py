@@ -145,8 +145,10 @@ def advance(
             finished.append(ended)
             begins = next((ref for ref in refs if ref in places.origins), None)
             journey = Journey(begins, visit.ms, visit.sd_ms, ended.nth, journey.first)
-        elif journey.origin is None:
-            begins = next((ref for of in (places.origins, places.destinations) for ref in refs if ref in of), None)
+        elif journey.origin not in places.origins:
+            begins = next((ref for ref in refs if ref in places.origins), None)
+            if begins is None and journey.origin is None:  # where one only arrives: nobody saw where it came from
+                begins = next((ref for ref in refs if ref in places.destinations), None)
             if begins is not None:
                 journey = Journey(begins, visit.ms, visit.sd_ms, journey.told, journey.first)
     if journey.origin is not None and (not journey.cells or journey.cells[-1] != cell) and cell not in journey.cells:
@@ -161,7 +163,8 @@ def _ended(places: Places, journey: Journey, refs: Sequence[str], visit: Visit) 
         return None
     wanted: Iterator[str] = (ref for ref in refs if (origin, ref) in places.table)
     destination = next(wanted, None) or next((ref for ref in refs if ref in places.destinations), None)
-    if destination is None and origin not in places.origins:  # from where nobody should come, to where nobody should go
+    if destination is None and origin not in places.origins and origin.partition("/")[0] != visit.place:
+        # From where nobody should come to where nobody should go: the wrong way through.
         destination = next((ref for ref in refs if ref in places.origins), None)
     if destination is None:
         return None

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from pipeline.core.model import Line, Scene, Size, Zone
+from pipeline.core.model import Declared, Line, Scene, Size, Zone
 from pipeline.simulate.camera import Pinhole
 from pipeline.simulate.ground import Ground, Metres
 from pipeline.simulate.journeys import IncidentKind
@@ -98,6 +98,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     zones: Mapping[str, tuple[Metres, ...]] = {}
     approaches: tuple[Approach, ...] = ()
     movements: tuple[tuple[str, str], ...] = ()  # the legal ones: (from arm, to arm)
+    gates: Mapping[str, tuple[str, str]] = {}  # arm -> the places where one comes in by it, and goes out; none: unseen
     classes: tuple[str, ...] = ("car", "truck", "bus", "motorcycle")  # what its lines count
     ground: Ground = Ground()  # what its pictures show beside the road users
 
@@ -108,7 +109,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def scene_of(scenario: Scenario) -> Scene:
-    """The scenario's lines and zones as its camera sees them.
+    """The scenario's lines, zones and movements as its camera sees them.
 
     Raises:
         Fatal: one of them is not in the picture; the camera's pose does not fit the place.
@@ -133,5 +134,14 @@ def scene_of(scenario: Scenario) -> Scene:
                 classes=list(scenario.classes),
             )
             for name, points in scenario.zones.items()
+        ],
+        movements=[
+            Declared(
+                name=f"{origin}-{destination}",
+                origin=scenario.gates[origin][0],
+                destination=scenario.gates[destination][1],
+            )
+            for origin, destination in scenario.movements
+            if origin in scenario.gates and destination in scenario.gates
         ],
     )

@@ -11,10 +11,12 @@ from pipeline.core.model import (
     Clock,
     Crossing,
     Detections,
+    Entered,
     Flow,
     Frame,
     HealthChange,
     HealthState,
+    Left,
     Opened,
     Record,
     Size,
@@ -328,7 +330,7 @@ async def tracked(records: list[Record]):
         stop.set()
         await running
     events = [decode_event(m.headers, m.value) for m in broker.records("events")]
-    assert all(isinstance(e, Crossing) for e in events)
+    assert {type(e) for e in events} == {Crossing, Entered, Left}
     return events, [decode_flow(m.headers, m.value) for m in broker.records("flow")]
 
 

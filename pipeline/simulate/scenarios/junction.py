@@ -381,6 +381,7 @@ SCENARIO = Scenario(
     },
     approaches=(_approach("north"), _approach("east")),
     movements=tuple((a, b) for a in ARMS for b in ARMS if a != b),
+    gates={arm: (f"{arm}/to_right", f"{arm}/to_left") for arm in ARMS},
     classes=("car", "truck", "bus", "motorcycle", "bicycle"),
     ground=_ground(),
 )

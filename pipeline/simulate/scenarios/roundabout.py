@@ -251,6 +251,7 @@ SCENARIO = Scenario(
     },
     approaches=(_approach("north"), _approach("east")),
     movements=tuple((a, b) for a in ARMS for b in ARMS),
+    gates={arm: (f"{arm}_in", f"{arm}_out") for arm in ARMS},
     classes=("car", "truck", "bus", "motorcycle", "bicycle"),
     ground=_ground(),
 )
