@@ -34,7 +34,16 @@ from pipeline.evaluate.evaluation import Evaluation
 from pipeline.evaluate.evaluation import evaluate as evaluated
 from pipeline.evaluate.page import Still, page, worth_a_picture
 from pipeline.evaluate.passages import Passages, Truth
-from pipeline.evaluate.run import Run, events_of, only_camera, placed, read_events, read_watched
+from pipeline.evaluate.run import (
+    Run,
+    events_of,
+    movements_of,
+    only_camera,
+    placed,
+    read_events,
+    read_movements,
+    read_watched,
+)
 from pipeline.evaluate.shift import shift
 from pipeline.evaluate.tables import headline, sheets
 from pipeline.evaluate.truth import read_truth
@@ -190,12 +199,14 @@ def _run(where: str, camera: str | None, truth: Truth, start: float | None) -> R
         text = _text(path)
         if text.strip() and not text.lstrip().startswith("{"):
             raise Fatal(f"{where}: this is no events.jsonl; give the folder that `gantry count --out` made")
-        return only_camera(Run(name=where, events=read_events(text, where)), camera)
+        return only_camera(Run(name=where, events=read_events(text, where), went=read_movements(text)), camera)
     events, flow = path / "events.jsonl", path / "flow.csv"
     if not events.exists():
         raise Fatal(f"{where}: there is no events.jsonl in this folder; `gantry count --out` makes one")
     watched = read_watched(_text(flow), str(flow)) if flow.exists() else None
-    return only_camera(Run(name=where, events=read_events(_text(events), str(events)), watched_ms=watched), camera)
+    text = _text(events)
+    read = read_events(text, str(events))
+    return only_camera(Run(name=where, events=read, watched_ms=watched, went=read_movements(text)), camera)
 
 
 def _served(where: str, camera: str | None, truth: Truth, start: float | None) -> Run:
@@ -206,10 +217,12 @@ def _served(where: str, camera: str | None, truth: Truth, start: float | None) -
     begin = truth.start_ms if start is None else start
     if begin is None or truth.duration_ms is None:
         raise Fatal(f"{truth.name} does not say when it began: give the capture time of its first picture by --start")
-    rows = serve_client.events(
-        where, camera, from_ms=round(begin) - BESIDE_MS, to_ms=round(begin + truth.duration_ms) + BESIDE_MS
+    rows = list(
+        serve_client.events(
+            where, camera, from_ms=round(begin) - BESIDE_MS, to_ms=round(begin + truth.duration_ms) + BESIDE_MS
+        )
     )
-    return Run(name=f"{name}, camera {camera}", events=events_of(rows, name))
+    return Run(name=f"{name}, camera {camera}", events=events_of(rows, name), went=movements_of(rows))
 
 
 def _sides(

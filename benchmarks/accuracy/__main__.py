@@ -118,6 +118,8 @@ def main(
     console.print(table.conditions(report), markup=False)
     for shown in table.tables(report):
         console.print(shown)
+    for shown in table.movements(report):
+        console.print(shown)
     if worst:
         console.print(table.worst(report, worst))
     if markdown is not None:

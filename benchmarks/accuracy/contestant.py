@@ -13,11 +13,12 @@ DEFAULTS = "defaults"
 
 
 class Event(msgspec.Struct, frozen=True, array_like=True):
-    """Somebody said that a vehicle crossed."""
+    """Somebody said that a vehicle crossed, or, where it has an origin, that it went from there to this line."""
 
     line: str
     direction: Way
     t_ms: float
+    origin: str = ""
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):

@@ -25,6 +25,9 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
     wrong_way: int = 0
     extra: int = 0
     off: int = 0  # |counted - truth|, of each line and direction of each run
+    movements: int = 0  # true ones, wholly seen
+    movements_off: int = 0  # |told - truth|, of each pair of lines of each run
+    movements_told: int = 0
 
     def __add__(self, other: "Tally") -> "Tally":
         return Tally(**{f: getattr(self, f) + getattr(other, f) for f in self.__struct_fields__})
@@ -42,6 +45,9 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
 
 def tally(truth: Sequence[Passage], events: Sequence[Event], *, duration_ms: float, tolerance_ms: float) -> Tally:
     """Match one run; see `pipeline.evaluate.matching.match`."""
+    went, movements_off = _movements(truth, events)
+    told = [e for e in events if e.origin]
+    events = [e for e in events if not e.origin]
     outcomes = match(
         [msgspec.structs.replace(p, label=ANYTHING) for p in truth],
         [Passage(line=e.line, direction=e.direction, t_ms=e.t_ms, label=ANYTHING) for e in events],
@@ -62,7 +68,30 @@ def tally(truth: Sequence[Passage], events: Sequence[Event], *, duration_ms: flo
         wrong_way=of[Verdict.WRONG_WAY],
         extra=of[Verdict.EXTRA],
         off=sum(map(abs, off.values())),
+        movements=went,
+        movements_off=movements_off,
+        movements_told=len(told),
     )
+
+
+def _movements(truth: Sequence[Passage], events: Sequence[Event]) -> tuple[int, int]:
+    """How many went from line to line, and by how many the movements told are off, summed over pairs of lines.
+
+    A user's movement is from its first passage to its last; one with an end so near the edge of what was watched that
+    it may be counted or not may be told or not.
+    """
+    users: dict[str, list[Passage]] = defaultdict(list)
+    for p in sorted(truth, key=lambda p: p.order):
+        if p.user is not None:
+            users[p.user].append(p)
+    sure, perhaps = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
+    for passages in users.values():
+        if len(passages) > 1:
+            perhaps[passages[0].line, passages[-1].line] += 1
+            sure[passages[0].line, passages[-1].line] += not (passages[0].optional or passages[-1].optional)
+    told = Counter((e.origin, e.line) for e in events if e.origin)
+    off = sum(max(sure[pair] - told[pair], told[pair] - perhaps[pair], 0) for pair in perhaps.keys() | told.keys())
+    return sum(sure.values()), off
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):

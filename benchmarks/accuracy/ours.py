@@ -1,7 +1,7 @@
 """gantry's own core, record by record, as a log would bring them."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -9,8 +9,8 @@ import msgspec
 import pipeline.core
 from benchmarks.accuracy.contestant import Contestant, Counters, Event, Value
 from benchmarks.accuracy.streams import LABELS, Sample
-from pipeline.core.model import CameraId, Clock, Crossing, Detections, Header, Opened, Record
-from pipeline.core.scene import Memory, ScenePolicy, observe
+from pipeline.core.model import CameraId, Clock, Crossing, Detections, Header, Movement, Opened, Output, Record, Way
+from pipeline.core.scene import Memory, ScenePolicy, finish, observe
 
 
 def count(sample: Sample, tracker: Mapping[str, Value], _counters: Counters) -> list[list[Event]]:
@@ -37,8 +37,19 @@ def count(sample: Sample, tracker: Mapping[str, Value], _counters: Counters) -> 
         seen = _seen(sample, picture)
         observed = observe(memory, Record(header(int(stream.t_ms[picture])), seen), policy)
         memory, seq = observed.memory, seq + 1
-        events += [Event(o.line, o.direction, o.captured_ms) for o in observed.outputs if isinstance(o, Crossing)]
-    return [events]
+        events += _said(observed.outputs)
+    return [events + _said(finish(memory, policy)[1])]
+
+
+def _said(outputs: Iterable[Output]) -> list[Event]:
+    said = []
+    for o in outputs:
+        if isinstance(o, Crossing):
+            said.append(Event(o.line, o.direction, o.captured_ms))
+        elif isinstance(o, Movement):
+            line, _, way = o.destination.partition("/")
+            said.append(Event(line, Way(way or Way.TO_LEFT), o.captured_ms, o.origin.partition("/")[0]))
+    return said
 
 
 def _seen(sample: Sample, picture: int) -> Detections:

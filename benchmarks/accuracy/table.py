@@ -63,6 +63,26 @@ def tables(report: Report) -> Iterator[Table]:
         yield made
 
 
+def movements(report: Report) -> Iterator[Table]:
+    """Of each group in which gantry told movements: how far they are off, by rate and place."""
+    for group in report.groups:
+        ours = [
+            c for c in group.cells if c.contestant == OURS and c.how == DEFAULTS and pooled(c.phases).movements_told
+        ]
+        if not ours:
+            continue
+        made = Table(title=f"gantry's movements from line to line, {group.title}", title_justify="left")
+        for column in ("frames/s", "place", "true", "told", "off, %"):
+            made.add_column(column, justify="left" if column == "place" else "right")
+        for (rate, place), cells in groupby(
+            sorted(ours, key=lambda c: (c.rate, c.cluster[0])), key=lambda c: (c.rate, c.cluster[0])
+        ):
+            total = pooled(phase for cell in cells for phase in cell.phases)
+            off = f"{100 * total.movements_off / total.movements:.1f}" if total.movements else "-"
+            made.add_row(f"{rate:g}", place, str(total.movements), str(total.movements_told), off)
+        yield made
+
+
 def markdown(report: Report) -> str:
     """The same, for a page."""
     out = [conditions(report).replace("\n", "\n\n"), ""]

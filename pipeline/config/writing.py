@@ -20,7 +20,9 @@ def scene_yaml(scene: Scene) -> str:
         text.append("movements:\n")
         for each in scene.movements:
             legal = "" if each.legal else ", legal: false"
-            text.append(f"  {each.name}: {{from: {each.origin}, to: {each.destination}{legal}}}\n")
+            text.append(
+                f"  {each.name}: {{from: {json.dumps(each.origin)}, to: {json.dumps(each.destination)}{legal}}}\n"
+            )
     if scene.movement_places:
         text.append(f"movement_places: {json.dumps(scene.movement_places)}\n")
     return "".join(text)

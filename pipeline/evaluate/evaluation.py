@@ -149,7 +149,10 @@ def evaluate(
         ),
         classes=_classes(taking_part, pools),
         confusion=_confusion(taking_part, pools),
-        movements=movements(taking_part),
+        movements=movements(
+            taking_part,
+            None if run.went is None else [(a, b) for a, b, label in run.went if pools.pool(label) is not None],
+        ),
         volumes=volumes(taking_part, ways, duration_ms=truth.duration_ms, window_ms=window_ms),
         accepted=sum(o.verdict is Verdict.ACCEPTED and o.event is not None for o in outcomes),
         outside=sum(o.verdict is Verdict.OUTSIDE for o in outcomes),

@@ -20,16 +20,21 @@ class Movement(msgspec.Struct, frozen=True, kw_only=True):
     destination: str  # the last one
     truth: int
     counted: int
+    told: int | None  # movements that the run told itself, as events of their own; None: it tells none
     right: int  # of truth: one track crossed both lines, and both crossings are this user's
     recall: Estimate  # right / truth
 
 
-def movements(outcomes: Iterable[Outcome]) -> tuple[Movement, ...]:
+def movements(outcomes: Iterable[Outcome], told: Sequence[Way] | None = None) -> tuple[Movement, ...]:
     """Compare movements by line pairs.
 
     A movement is a user (or a track) that crossed two lines, or one line both ways: from the first to the last. Those
     that nobody names take no part. It is `right` if one track's first and last crossing were matched with one
     user's first and last passage.
+
+    Args:
+        outcomes: passages and events, matched.
+        told: the movements that the run told itself; None: it tells none.
 
     Returns:
         Movements of either side, ordered by name; empty where the truth names nobody.
@@ -49,6 +54,7 @@ def movements(outcomes: Iterable[Outcome]) -> tuple[Movement, ...]:
     truth, counted = _ends(users), _ends(tracks)
     of_truth = Counter(_way(ends) for ends in truth.values())
     of_run = Counter(_way(ends) for ends in counted.values())
+    events = Counter(told or ())
     right = Counter(_way(ends) for ends in truth.values() if _is_right(ends, partner, counted))
     return tuple(
         Movement(
@@ -56,10 +62,11 @@ def movements(outcomes: Iterable[Outcome]) -> tuple[Movement, ...]:
             destination=way[1],
             truth=of_truth[way],
             counted=of_run[way],
+            told=None if told is None else events[way],
             right=right[way],
             recall=share(right[way], of_truth[way]),
         )
-        for way in sorted(of_truth.keys() | of_run.keys())
+        for way in sorted(of_truth.keys() | of_run.keys() | events.keys())
     )
 
 

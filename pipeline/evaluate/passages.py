@@ -34,6 +34,9 @@ class Passages(msgspec.Struct, frozen=True, kw_only=True):
     duration_ms: float | None = None  # how much was watched
     size: Size | None = None  # of the picture
     lines: Mapping[str, tuple[Point, Point]] = {}  # name -> from, to, in shares; empty: it does not say
+    went: tuple[tuple[str, str, str], ...] | None = (
+        None  # movements it tells itself: from, to, class; None: it tells none
+    )
 
 
 class Truth(Passages, frozen=True, kw_only=True):

@@ -37,12 +37,26 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     shows: str | None = None  # painted films only: the simulated camera whose film it is
 
 
+class Went(msgspec.Struct, frozen=True, kw_only=True, rename={"origin": "from", "destination": "to", "label": "class"}):
+    """A movement as gantry writes it; other keys are passed over."""
+
+    origin: str
+    destination: str
+    label: str
+    captured_ms: float  # when its end was reached
+    id: str | None = None
+    camera: str | None = None
+    file: str | None = None
+    t_seconds: float | None = None
+
+
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a run said of one camera."""
 
     name: str  # the file, folder or address, for people
     events: tuple[Seen, ...]
     watched_ms: float | None = None  # how much it saw; None: it does not say
+    went: tuple[Went, ...] = ()  # movements, as far as it tells any
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -78,6 +92,24 @@ def read_events(text: str, name: str) -> tuple[Seen, ...]:
 def events_of(rows: Iterable[Mapping[str, Any]], name: str) -> tuple[Seen, ...]:
     """The same from objects that were decoded elsewhere (the API's answers). Raises Fatal."""
     return _seen([(f"event {n}", row) for n, row in enumerate(rows, 1)], name, [])
+
+
+def read_movements(text: str) -> tuple[Went, ...]:
+    """The movements in events.jsonl that `read_events` has read without a mistake."""
+    return movements_of(msgspec.json.decode(line) for line in text.splitlines() if line.strip())
+
+
+def movements_of(rows: Iterable[Mapping[str, Any]]) -> tuple[Went, ...]:
+    """The movements among events that were decoded elsewhere. Raises Fatal: one of them is none."""
+    found: dict[str, Went] = {}
+    for number, row in enumerate(rows, 1):
+        if row.get("type") == "movement":
+            try:
+                went = msgspec.convert(row, Went)
+            except msgspec.ValidationError as exc:
+                raise Fatal(f"movement in row {number}: {str(exc).replace('`', '')}") from exc
+            found[went.id or f"{number}"] = went
+    return tuple(found.values())
 
 
 def _seen(rows: list[tuple[str, Any]], name: str, mistakes: list[tuple[str, str]]) -> tuple[Seen, ...]:
@@ -131,6 +163,7 @@ def placed(run: Run, truth: Truth, *, start_ms: float | None = None, tolerance_m
     events = [e for e in run.events if _of_file(e, truth, run)]
     start = truth.start_ms if start_ms is None else start_ms
     offsets: list[float | None] = []
+    by_file = False
     if start is not None:
         offsets = [e.captured_ms - start for e in events]
     since = [None if e.t_seconds is None else e.t_seconds * 1000 for e in events]
@@ -138,18 +171,33 @@ def placed(run: Run, truth: Truth, *, start_ms: float | None = None, tolerance_m
         reach = (truth.duration_ms or float("inf")) + tolerance_ms
         falls = any(t is not None and -tolerance_ms <= t <= reach for t in offsets)
         if truth.video is not None or (not falls and all(map(_undated, events))):
-            offsets = list(since)
+            offsets, by_file = list(since), True
     if len(offsets) < len(events):
         raise Fatal(
             f"{run.name} tells capture times only, and {truth.name} does not say when it began:"
             " give the capture time of the clip's first picture by --start"
         )
     passages = [_passage(e, t) for e, t in zip(events, offsets, strict=True) if t is not None]
+    went = [w for w in run.went if _is_in(_since(w) if by_file or start is None else w.captured_ms - start, truth)]
     return Passages(
         name=run.name,
+        went=tuple((_line_of(w.origin), _line_of(w.destination), w.label) for w in went) if run.went else None,
         passages=tuple(sorted(passages, key=lambda p: p.order)),
         duration_ms=run.watched_ms if len(run.files) <= 1 else None,
     )
+
+
+def _since(went: Went) -> float | None:
+    return None if went.t_seconds is None else went.t_seconds * 1000
+
+
+def _is_in(t_ms: float | None, truth: Truth) -> bool:
+    return t_ms is not None and 0 <= t_ms <= (truth.duration_ms or float("inf"))
+
+
+def _line_of(place: str) -> str:
+    """A place without the way its line is crossed."""
+    return place.partition("/")[0]
 
 
 def _undated(event: Seen) -> bool:
@@ -195,4 +243,8 @@ def only_camera(run: Run, camera: str | None) -> Run:
         return run
     if there and camera not in there:
         raise Fatal(f"{run.name} holds no events of camera {camera}, but of {', '.join(there)}")
-    return msgspec.structs.replace(run, events=tuple(e for e in run.events if e.camera in {camera, None}))
+    return msgspec.structs.replace(
+        run,
+        events=tuple(e for e in run.events if e.camera in {camera, None}),
+        went=tuple(w for w in run.went if w.camera in {camera, None}),
+    )

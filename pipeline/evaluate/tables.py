@@ -164,11 +164,19 @@ def movements(evaluation: Evaluation) -> Sheet:
     """From line to line."""
     return Sheet(
         title="Movements",
-        note="from the first line that was crossed to the last; right: one track kept to one user all the way",
-        columns=("from", "to", "truth", "counted", "right", "recall"),
+        note="from the first line that was crossed to the last; told: by movement events; right: one track kept to one user all the way",
+        columns=("from", "to", "truth", "counted", "told", "right", "recall"),
         words=2,
         rows=tuple(
-            (m.origin, m.destination, str(m.truth), str(m.counted), str(m.right), percent(m.recall))
+            (
+                m.origin,
+                m.destination,
+                str(m.truth),
+                str(m.counted),
+                "" if m.told is None else str(m.told),
+                str(m.right),
+                percent(m.recall),
+            )
             for m in evaluation.movements
         ),
     )

@@ -17,6 +17,7 @@ from pipeline.core.model import Camera, Clock, Crossing, Flow, Group, HealthChan
 from pipeline.core.registry import Registry
 from pipeline.errors import Fatal, Poison, Retry
 from pipeline.ports import Changes, CountQuery, EventQuery, FlowQuery
+from tests.wire.examples import EVENTS as OF_ALL_KINDS
 
 
 def crossing(n, **changes):
@@ -67,6 +68,21 @@ async def store(tmp_path):
 
 async def ids(store, **query):
     return [e.id for e in (await store.events(EventQuery(**query))).items]
+
+
+async def test_every_kind_of_event_comes_back_and_is_found_by_its_kind_and_places(store):
+    await store.write(changes(events=list(OF_ALL_KINDS.values())))
+
+    assert {e.id: e for e in (await store.events(EventQuery())).items} == {e.id: e for e in OF_ALL_KINDS.values()}
+    assert await ids(store, types=["movement"]) == [OF_ALL_KINDS["movement"].id]
+    assert set(await ids(store, types=["entered", "left"], zone="box")) == {
+        OF_ALL_KINDS["entered"].id,
+        OF_ALL_KINDS["left"].id,
+    }
+    assert await ids(store, destination="box") == [OF_ALL_KINDS["movement"].id]
+    assert len(await ids(store, origin="stop/to_right")) == 2
+    assert await ids(store, zone="box", line="stop") == []
+    assert sum(c.count for c in await store.counts(CountQuery())) == 2
 
 
 # --- what stays
@@ -453,6 +469,26 @@ async def test_another_programs_database_is_never_written_to(tmp_path):
     before = path.read_bytes()
     await fails(path, "another program")
     assert path.read_bytes() == before
+
+
+async def test_a_file_of_the_first_version_is_taken_over(tmp_path):
+    path = tmp_path / "h.db"
+    async with open_store(path) as store:
+        await store.write(changes(events=[crossing(1)]))
+    db = sqlite3.connect(path)
+    for column in ("zone", "origin", "destination"):
+        db.execute(f"ALTER TABLE events DROP COLUMN {column}")
+    db.execute("PRAGMA user_version=1")
+    db.commit()
+    db.close()
+    async with open_store(path) as store:
+        await store.write(changes(events=[OF_ALL_KINDS["entered"]]))
+
+        assert [e.id for e in (await store.events(EventQuery(newest_first=False))).items] == [
+            crossing(1).id,
+            OF_ALL_KINDS["entered"].id,
+        ]
+        assert await ids(store, zone="box") == [OF_ALL_KINDS["entered"].id]
 
 
 async def test_a_file_of_a_newer_version_is_told(tmp_path):

@@ -3,10 +3,22 @@ import json
 import resource
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 
 from pipeline.adapters.survey_files import EVENT_COLUMNS, SurveyFiles
-from pipeline.core.model import CameraId, Clock, Crossing, Flow, FlowCount, LineFlow, Way
+from pipeline.core.model import (
+    CameraId,
+    Clock,
+    Crossing,
+    Flow,
+    FlowCount,
+    LineFlow,
+    MovementFlow,
+    Overcrowded,
+    Way,
+    ZoneFlow,
+)
 from pipeline.errors import Fatal
 
 FILES = {"events.jsonl", "events.csv", "flow.csv"}
@@ -83,6 +95,42 @@ def test_flow_has_a_row_for_each_count_in_order_of_time_and_one_where_nothing_cr
     assert [(r["start_ms"], r["line"], r["direction"], r["class"], r["count"]) for r in rows(tmp_path / "flow.csv")] == [
         ("0", "gate", "to_left", "car", "3"), ("0", "gate", "to_right", "bus", "1"), ("30000", "gate", "", "", "0"),
     ]  # fmt: skip
+
+
+def overcrowded(revision, **more):
+    return Overcrowded(
+        id="log/c/box/overcrowded/0-9", camera=CameraId("c"), captured_ms=5, clock=Clock.FILE, scene_revision=0, epoch=0,
+        zone="box", limit=3, vehicles=3 + revision, revision=revision, **more,
+    )  # fmt: skip
+
+
+def test_of_an_event_that_is_told_again_the_last_revision_stands(tmp_path):
+    with SurveyFiles(tmp_path, None) as files:
+        files.event(overcrowded(0), "a", 0.0)
+        files.event(crossing(), "a", 0.0)
+        files.event(overcrowded(1, end_ms=900), "a", 0.0)
+
+    assert [(r["type"], r["vehicles"], r["end_ms"]) for r in rows(tmp_path / "events.csv")] == [
+        ("crossing", "", ""), ("overcrowded", "4", "900"),
+    ]  # fmt: skip
+
+
+def test_zones_and_movements_have_files_of_their_own_where_there_are_any(tmp_path):
+    zone = ZoneFlow(zone="box", mean_vehicles=1.5, max_vehicles=2, occupied_share=1.0, entered=4, left=0)
+    went = MovementFlow(origin="gate", destination="box", legal=False, label="car", count=3)
+    with SurveyFiles(tmp_path, None) as files:
+        files.flow(msgspec.structs.replace(window(), zones=[zone], movements=[went]))
+
+    (stays,), (moved,) = rows(tmp_path / "zones.csv"), rows(tmp_path / "movements.csv")
+    assert (stays["zone"], stays["entered"], stays["left"], stays["mean_dwell_ms"]) == ("box", "4", "0", "")
+    assert (moved["from"], moved["to"], moved["name"], moved["legal"], moved["count"]) == (
+        "gate",
+        "box",
+        "",
+        "False",
+        "3",
+    )
+    assert names(tmp_path) == FILES | {"zones.csv", "movements.csv"}
 
 
 def test_a_later_revision_of_a_window_takes_the_place_of_the_earlier_one(tmp_path):

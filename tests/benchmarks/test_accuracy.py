@@ -326,3 +326,19 @@ def test_without_words_every_place_rate_level_of_noise_and_phase_is_measured(mon
     assert plan.scenarios == tuple(SCENARIOS)
     assert (plan.phases, plan.seconds, plan.contestants) == (None, 0, ())
     assert plan.clips
+
+
+def test_movements_are_off_by_pairs_of_lines_and_those_at_the_edge_of_what_was_watched_are_free():
+    def went(user, end, *, optional=False):
+        return [
+            passage(1000, user=user),
+            msgspec.structs.replace(passage(9000, user=user, optional=optional), line=end),
+        ]
+
+    truth = [*went("1", "b"), *went("2", "b"), *went("3", "c"), *went("4", "c", optional=True)]
+    told = [Event(end, RIGHT, 9000, "a") for end in ("b", "c", "c", "d")]
+
+    got = tally(truth, told, duration_ms=60_000, tolerance_ms=1000)
+
+    assert (got.movements, got.movements_told, got.movements_off) == (3, 4, 2)
+    assert got.extra == 0, "a movement is no crossing"

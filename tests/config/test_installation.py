@@ -396,3 +396,59 @@ def test_corners_of_a_circle_out_of_order_always_cross(hours, random):
     points = [(math.cos(h * math.pi / 12), math.sin(h * math.pi / 12)) for h in shuffled]
 
     assert crossing_sides(points) is not None
+
+
+MEASURED = """\
+drawn_on: 1280x720
+lines:
+  near: {from: [0, 0.5], to: [1, 0.5], lanes: {left: [0, 0.6], right: [0.5, 1], gone: [1, 0.9]}}
+  far: {from: [0, 0.2], to: [1, 0.2], lanes: {wide: [0, 1.2]}}
+zones:
+  box: {points: [[0, 0], [1, 0], [1, 1]], overcrowded: {vehicles: 4, for_s: 9, until: 4}}
+anchors: {car: middle}
+movements:
+  one: {from: near, to: far, legal: maybe}
+"""
+NOWHERE = """\
+drawn_on: 1280x720
+lines: {near: {from: [0, 0.5], to: [1, 0.5]}}
+zones: {box: {points: [[0, 0], [1, 0], [1, 1]]}}
+movements:
+  a: {from: nera, to: box}
+  b: {from: near/right, to: box}
+  c: {from: near, to: box}
+  d: {from: near, to: box}
+movement_places: [box, yard]
+"""
+
+
+def scene_mistakes(write, text):
+    with pytest.raises(Mistakes) as caught:
+        load_scene(write(text, "scene.yaml"))
+    return str(caught.value)
+
+
+def test_all_mistakes_in_lanes_zones_and_anchors_are_told(write):
+    told = scene_mistakes(write, MEASURED)
+
+    for part in (
+        "lines.near.lanes: lane gone ends at 0.9, not beyond its start at 1; lane right begins at 0.5, before lane left ends at 0.6",
+        "lines.far.lanes.wide[1]: must be a number from 0 to 1, got 1.2",
+        "zones.box.overcrowded: until (4) must be less than vehicles (4)",
+        "anchors.car: must be one of bottom, centre, top, got 'middle'",
+        "movements.one.legal: must be true or false, got 'maybe'",
+    ):
+        assert part in told
+
+
+def test_all_movements_to_nowhere_are_told(write):
+    told = scene_mistakes(write, NOWHERE)
+
+    for part in (
+        "movement a: there is no place 'nera' to go from (places are near, box, and a line crossed one way, like near/to_right)",
+        "movement b: there is no place 'near/right' to go from",
+        "movements and movement_places do not go together",
+        "movement_places: there is no place 'yard'",
+        "movements: two have the same from and to: near to box",
+    ):
+        assert part in told

@@ -1,6 +1,7 @@
 import tempfile
 from pathlib import Path
 
+import msgspec
 import pytest
 import yaml
 from hypothesis import given
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from pipeline.config import installation_yaml, load, load_scene, scene_yaml
 from pipeline.core.model import Line, Scene, Size, Zone
+from tests.wire.examples import MEASURED
 
 POINT = st.tuples(st.floats(0, 1), st.floats(0, 1))
 WORDS = st.none() | st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "S", "Zs")), min_size=1, max_size=9)
@@ -38,6 +40,15 @@ def test_a_scene_that_was_written_is_read_back_to_the_last_bit(scene):
         file.write_text(scene_yaml(scene))
 
         assert load_scene(file) == scene
+
+
+def test_lanes_crowding_anchors_and_movements_are_written_and_read_back(tmp_path):
+    scene = msgspec.structs.replace(MEASURED, revision=0)
+    anywhere = msgspec.structs.replace(scene, movements=[], movement_places=["stop", "box"])
+    for each in (scene, anywhere):
+        (tmp_path / "scene.yaml").write_text(scene_yaml(each))
+
+        assert load_scene(tmp_path / "scene.yaml") == each
 
 
 @given(st.dictionaries(st.from_regex(r"[a-z][a-z0-9-]{0,6}", fullmatch=True), scenes(), max_size=3), WORDS)

@@ -9,7 +9,16 @@ import pytest
 import yaml
 
 from deploy.kafka.kafka import _settings, version
-from pipeline.config.entries import CameraEntry, GroupEntry, InstallationFile, LineEntry, SceneEntry, ZoneEntry
+from pipeline.config.entries import (
+    CameraEntry,
+    CrowdingEntry,
+    GroupEntry,
+    InstallationFile,
+    LineEntry,
+    MovementEntry,
+    SceneEntry,
+    ZoneEntry,
+)
 from pipeline.config.settings import Settings
 from pipeline.core.model import Clock, GapReason
 from pipeline.wire.topics import DAY_MS, HOUR_MS, MIB, MINUTE_MS, Topics
@@ -82,6 +91,7 @@ def test_every_setting_stands_in_its_section_with_its_default(path, keys):
     ("section", "kind"),
     [
         ("cameras", CameraEntry), ("groups", GroupEntry), ("scenes", SceneEntry), ("scenes", LineEntry), ("scenes", ZoneEntry),
+        ("scenes", MovementEntry), ("scenes", CrowdingEntry),
     ],
 )  # fmt: skip
 def test_every_key_of_cameras_groups_and_scenes_is_told(section, kind):

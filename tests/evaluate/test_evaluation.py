@@ -203,3 +203,16 @@ def _structs(value):
     elif isinstance(value, tuple):
         for each in value:
             yield from _structs(each)
+
+
+def test_movements_that_a_run_told_itself_stand_beside_those_of_its_lines():
+    ours = (passage(1, user="1"), passage(4, line="far", user="1"))
+    went = (("near", "far", "car"), ("near", "near", "car"), ("near", "far", "person"))
+    told = msgspec.structs.replace(run(), went=went)
+
+    got = scored(told, truth(*ours, lines=TWO_LINES)).movements
+
+    assert [(m.origin, m.destination, m.truth, m.counted, m.told) for m in got] == [
+        ("near", "far", 1, 0, 1),
+        ("near", "near", 0, 0, 1),
+    ]

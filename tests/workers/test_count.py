@@ -256,11 +256,17 @@ def test_a_simulated_camera_needs_neither_scene_nor_model(tmp_path, said, monkey
     monkeypatch.setattr(count, "load_model", lambda *_, **__: pytest.fail("no model is asked for"))
     source = "sim+detections://junction?seed=1&fps=5"
     code, out, err = said(source, "--out", tmp_path / "out")
-    found = rows(tmp_path / "out/events.csv")
+    told = rows(tmp_path / "out/events.csv")
+    found = [row for row in told if row["type"] == "crossing"]
 
     assert (code, err) == (0, [])
     assert "1500/1500 frames" in out
-    assert {(row["camera"], row["file"]) for row in found} == {("junction", source)}
+    assert {(row["camera"], row["file"]) for row in told} == {("junction", source)}
+    assert {row["type"] for row in told} == {"crossing", "entered", "left", "movement", "unfinished"}
+    assert ["Movements" in out, "Zones" in out] == [True, True]
+    made = [row for row in told if row["type"] == "movement"]
+    assert sum(int(row["count"]) for row in rows(tmp_path / "out/movements.csv")) == len(made) > 10
+    assert {row["zone"] for row in rows(tmp_path / "out/zones.csv")} == set(SCENARIOS["junction"].zones)
     assert {row["line"] for row in found} <= set(SCENARIOS["junction"].lines)
     assert Counter(row["id"] for row in found).most_common(1)[0][1] == 1
     assert len(found) > 50
