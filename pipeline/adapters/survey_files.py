@@ -105,9 +105,9 @@ class SurveyFiles:
         finally:
             self._forget()
 
-    def _write(self, row: Mapping[str, object]) -> None:
-        self._files["events.jsonl"].write(json.dumps(row, ensure_ascii=False) + "\n")
-        self._events.writerow(["" if row.get(c) is None else row[c] for c in EVENT_COLUMNS])
+    def _write(self, row: dict[str, object]) -> None:
+        self._files["events.jsonl"].write(_json(row))
+        self._events.writerow(_cells(row))
 
     def _finish(self) -> None:
         for row in self._last.values():

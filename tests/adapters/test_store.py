@@ -113,8 +113,8 @@ async def test_health_stands_among_the_events_and_a_crossing_that_is_not_valid_a
     await store.write(changes(events=[crossing(2, revision=1, valid=False)]))
 
     assert [c.count for c in await store.counts(CountQuery())] == [1]
-    assert (await store.events(EventQuery(type="health"))).items == [change(3)]
-    assert [e.valid for e in (await store.events(EventQuery(type="crossing"))).items] == [False, True]
+    assert (await store.events(EventQuery(types=["health"]))).items == [change(3)]
+    assert [e.valid for e in (await store.events(EventQuery(types=["crossing"]))).items] == [False, True]
 
 
 async def test_a_file_of_the_first_version_is_read_on_and_all_its_crossings_are_valid(tmp_path):
