@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from pipeline.adapters.painter.flow_arrows import flow_arrows
 from pipeline.adapters.recordings import showing
 from pipeline.adapters.simulated import SimulatedSource
 from pipeline.adapters.survey_files import SurveyFiles
@@ -44,7 +45,7 @@ from pipeline.ports import Model
 from pipeline.simulate.address import PAINTED, has_pixels, in_comment, is_simulated, read, told
 from pipeline.simulate.scenario import scene_of
 from pipeline.simulate.scenarios import scenario
-from pipeline.stages.count import Counted, CountPolicy
+from pipeline.stages.count import Counted, CountPolicy, Driven
 from pipeline.stages.count import Progress as Place
 from pipeline.stages.count import count as survey
 from workers.cameras import Cameras
@@ -56,6 +57,10 @@ from workers.saying import log_to_stderr
 
 YEARS = range(1970, 2200)
 """When a video may have been taken."""
+
+
+DRIVEN = "driven.png"
+"""Which way vehicles drove at each place, over the last picture."""
 
 
 class Seconds(click.ParamType):
@@ -152,7 +157,7 @@ def count(
     for line in _health(counted, changes, zone if start else None):
         rich.print(line)
     if out is not None:
-        also = [name for name in ("zones.csv", "movements.csv") if (out / name).exists()]
+        also = [name for name in ("zones.csv", "movements.csv", DRIVEN) if (out / name).exists()]
         rich.print(f"{', '.join(['events.jsonl', 'events.csv', *also])} and flow.csv are in {out}")
 
 
@@ -221,6 +226,8 @@ async def _run(
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
     found: dict[str, Counted] = {}
     changes: list[HealthChange] = []
+    driven: Driven | None = None
+    crossings = 0
     source = Cameras(filmed=VideoSource(resolve=str), simulated=SimulatedSource(WallClock()))
     with ExitStack() as stack:
         bar = stack.enter_context(_bar(console))
@@ -231,18 +238,32 @@ async def _run(
         async with aclosing(survey(cameras, scene, source=source, model=model, policy=policy)) as said:
             async for thing in said:
                 if isinstance(thing, Counted):
+                    crossings += isinstance(thing.event, Crossing) and thing.event.id not in found
                     found[thing.event.id] = thing
                     if files is not None:
                         files.event(thing.event, thing.file, thing.t_seconds, shows=shows[thing.file])
                 elif isinstance(thing, Place):
-                    _advance(bar, bars[thing.file], thing, sum(isinstance(c.event, Crossing) for c in found.values()))
+                    _advance(bar, bars[thing.file], thing, crossings)
                 elif isinstance(thing, HealthChange):
                     changes.append(thing)
+                elif isinstance(thing, Driven):
+                    driven = thing
                 elif files is not None:
                     files.flow(thing)
         for task in tasks:  # files often declare more frames than they hold
             bar.update(task, total=bar.tasks[task].completed)
+    _draw(driven, out)
     return list(found.values()), changes
+
+
+def _draw(driven: Driven | None, out: Path | None) -> None:
+    """Write the picture of which way vehicles drove, where any did."""
+    if out is None or driven is None or not driven.flow:
+        return
+    try:
+        (out / DRIVEN).write_bytes(flow_arrows(driven.picture, driven.size, driven.flow))
+    except OSError as exc:
+        raise Fatal(f"{out / DRIVEN}: cannot be written: {exc.strerror}") from exc
 
 
 def _bar(console: Console) -> Progress:

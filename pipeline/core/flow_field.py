@@ -85,6 +85,13 @@ class FlowField(msgspec.Struct, frozen=True, array_like=True):
         found.sort(key=lambda f: -f[0])
         return [(f[0], f[1], f[2]) for f in found[:MODES]]
 
+    def arrows(self) -> list[tuple[float, float, float, float, float]]:
+        """All that is known: (x and y of a cell's middle, times seen, vx, vy), level."""
+        kept = np.frombuffer(self.modes, dtype=_MODE)
+        row, column = np.divmod(kept["cell"].astype(np.intp), self.columns)
+        said = np.stack([(column + 0.5) * CELL, (row + 0.5) * CELL, kept["n"], kept["vx"], kept["vy"]], axis=1)
+        return [(x, y, n, vx, vy) for x, y, n, vx, vy in said.astype(np.float64).tolist()]
+
     def along(self, x: Array, y: Array, vx: Array, vy: Array) -> tuple[Array, Array, Array]:
         """The mode that is most like each velocity: (vx, vy, times seen, 0 where none is alike)."""
         table = self._table[self._cells(x, y)].astype(np.float64)  # [n, MODES, 3]

@@ -12,6 +12,7 @@ from typing import cast
 
 import msgspec
 
+from pipeline.core.flow_field import FlowField
 from pipeline.core.model import (
     Body,
     Boxes,
@@ -65,9 +66,17 @@ class Progress(msgspec.Struct, frozen=True):
     t_seconds: float  # media time reached in it
 
 
+class Driven(msgspec.Struct, frozen=True):
+    """Which way road users drove at each place, as far as the survey learned it."""
+
+    flow: dict[str, FlowField]  # by kind of road user
+    size: Size
+    picture: bytes | None  # the last one, a JPEG; None: of simulated cameras without pixels
+
+
 async def count(
     cameras: Sequence[Camera], scene: Scene, *, source: Source, model: Model | None, policy: CountPolicy
-) -> AsyncGenerator[Counted | HealthChange | Flow | Progress, None]:
+) -> AsyncGenerator[Counted | HealthChange | Flow | Progress | Driven, None]:
     """Count a survey.
 
     Args:
@@ -80,7 +89,7 @@ async def count(
 
     Yields:
         Events, changes of the camera's health and windows as soon as they are known, and the progress after every
-        batch. An event that comes again with a greater revision replaces the earlier one.
+        batch. An event that comes again with a greater revision replaces the earlier one. Last, how it was driven.
 
     Raises:
         Fatal: a file cannot be read, there is no model for it, or the scene was drawn on a picture of another shape.
@@ -99,6 +108,8 @@ async def count(
                 yield survey.progress()
     for said in survey.finish():
         yield said
+    if survey.size is not None:
+        yield Driven(survey.memory.flow, survey.size, survey.picture)
 
 
 class _Survey:
@@ -110,6 +121,8 @@ class _Survey:
         self.begins: list[tuple[int, str]] = []  # capture time at which each file begins
         self.epoch, self.seq, self.frames, self.shift_ms = -1, 0, 0, 0
         self.last_ms: int | None = None  # of the last picture of the survey
+        self.size: Size | None = None
+        self.picture: bytes | None = None
         self.period_ms = 40  # between the last two pictures; 25 a second until two were seen
 
     def begin(self, camera: Camera) -> None:
@@ -131,6 +144,8 @@ class _Survey:
         if self.frames and self.last_ms is not None:
             self.period_ms = max(1, min(1000, at - self.last_ms))
         self.frames, self.last_ms = self.frames + 1, at
+        self.size = picture.source_size
+        self.picture = picture.body.jpeg if isinstance(picture.body, Frame) else None
         said: list[Counted | HealthChange | Flow] = []
         if picture.health is not None:
             bodies.append(picture.health)
