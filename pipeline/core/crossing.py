@@ -22,7 +22,7 @@ from pipeline.core.model import Lane, Point, Way
 class CrossingPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How sure a crossing must be, of a line or of a zone's border."""
 
-    band_heights: float = 0.25  # half-width of the dead band, in box heights: boxes wobble, and jump where others pass
+    band_heights: float = 0.25  # half-width of the dead band, in box heights: boxes wobble by a share of their size
     band_heights_rider: float = 0.2  # as high as a car and half as long: its lower edge is better known
     band_heights_walker: float = 0.15  # the box is higher than a car's, and its lower edge swings by a step only
     band_least: float = 0.004  # and at least this share of picture height: a distant box wobbles by pixels

@@ -185,7 +185,7 @@ def set_to(**tracking):
     return {"policy": msgspec.json.encode(ScenePolicy(tracking=TrackingPolicy(**tracking))).decode()}
 
 
-GOOD, SLOW, BLIND = {}, set_to(evidence=19.0), set_to(sure_score=0.99)
+GOOD, SLOW, BLIND = {}, set_to(evidence=19.0), set_to(least_score=0.99)
 """As gantry comes; with so much evidence wanted that few pictures never give it; seeing nobody."""
 
 

@@ -35,7 +35,7 @@ drawn_on: 320x180
 lines:
   gate: {from: [0.1, 0.5], to: [0.9, 0.5], to_right: south}
 """
-FILES = {"events.jsonl", "events.csv", "flow.csv"}
+FILES = {"events.jsonl", "events.csv", "flow.csv", "driven.png"}
 
 
 class Seer:
