@@ -192,7 +192,11 @@ def test_the_picture_is_the_one_that_its_boxes_were_seen_in(page, house):
 def test_a_filmed_camera_shows_pixels_and_a_simulated_one_boxes_on_a_plain_ground(page):
     page.open("/cameras/road")
     page.wait("document.querySelector('.scene')?.dataset.shown && !document.querySelector('.scene').matches('.bare')")
-    until(lambda: (page.pixels(".scene canvas")[..., 3] == 255).all(), seconds=60, what="the film's pixels")
+
+    def filled():
+        return (page.pixels(".scene canvas")[..., 3] == 255).all()
+
+    until(filled, seconds=60, what="the film's pixels all over the canvas")
     filmed = page.pixels(".scene canvas")
     page.open("/cameras/motorway")
     page.wait("Number(document.querySelector('.scene')?.dataset.boxes) > 0")
