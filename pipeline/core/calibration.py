@@ -81,9 +81,7 @@ class GroundPlane:
         middle = self._straight(self.valid.mean(axis=0)[None])
         seen = _lifted(self._ground(middle)) @ inverse[2]
         ahead = lifted[:, 2] * seen[0] > 0
-        level = np.where(
-            ahead[:, None], lifted[:, :2] / np.where(lifted[:, 2:] == 0, np.nan, lifted[:, 2:]), np.nan
-        )
+        level = np.where(ahead[:, None], lifted[:, :2] / np.where(lifted[:, 2:] == 0, np.nan, lifted[:, 2:]), np.nan)
         return self._bent(level) / (self.drawn_on.aspect, 1.0)
 
     def jacobian(self, points: Array) -> Array:
@@ -106,7 +104,8 @@ class GroundPlane:
         with np.errstate(divide="ignore", invalid="ignore"):
             left = x < (x2 - x1) * (y - y1) / (y2 - y1) + x1
         below = _lifted(self._straight(points)) @ self.matrix[2] > 0
-        return np.asarray((straddles & left).sum(axis=0) % 2 == 1) & below
+        inside: Bools = ((straddles & left).sum(axis=0) % 2 == 1) & below
+        return inside
 
     def doubt(self, points: Array) -> Array:
         """Covariance [n, 2, 2] of the places on the road, from what was measured; square metres."""
@@ -267,14 +266,14 @@ def _direct(source: Array, target: Array) -> Array:
     for (x, y), (u, v) in zip(source, target, strict=True):
         rows += [[x, y, 1, 0, 0, 0, -u * x, -u * y, -u], [0, 0, 0, x, y, 1, -v * x, -v * y, -v]]
     matrix: Array = np.linalg.svd(np.array(rows))[2][-1].reshape(3, 3)
-    return matrix / np.linalg.norm(matrix)
+    return np.asarray(matrix / np.linalg.norm(matrix))
 
 
 def _refined(matrix: Array, source: Array, target: Array, root: Array) -> Array:
     """Least squares of the whitened reprojection error, by Levenberg's method on the unit sphere of matrices."""
 
     def off(m: Array) -> Array:
-        return np.einsum("nij,nj->ni", root, target - _mapped(m, source)).ravel()
+        return np.asarray(np.einsum("nij,nj->ni", root, target - _mapped(m, source)).ravel())
 
     damping, now = 1e-3, off(matrix)
     for _ in range(_STEPS):
@@ -365,7 +364,7 @@ def _of_road(road: StraightRoad, calibration: Calibration, drawn_on: Size) -> Gr
         return np.asarray(shift @ made)
 
     def off(theta: Array, weight: Array) -> Array:
-        return (wanted - _mapped(plane(theta), everything)[np.arange(len(axis)), axis]) * weight
+        return np.asarray((wanted - _mapped(plane(theta), everything)[np.arange(len(axis)), axis]) * weight)
 
     def weights(theta: Array) -> Array:
         slope = _slope(plane(theta), everything)[np.arange(len(axis)), axis]
@@ -405,9 +404,7 @@ def _of_road(road: StraightRoad, calibration: Calibration, drawn_on: Size) -> Gr
     low, high = metres[:, 1].min(), metres[:, 1].max()
     slack = MARGIN * (high - low)
     side = road.width_m
-    box = np.array(
-        [(-side, low - slack), (2 * side, low - slack), (2 * side, high + slack), (-side, high + slack)]
-    )
+    box = np.array([(-side, low - slack), (2 * side, low - slack), (2 * side, high + slack), (-side, high + slack)])
     return _with(bare, valid=_pulled_in(bare, box, metres.mean(axis=0)), residuals=residuals)
 
 
@@ -417,10 +414,14 @@ def _first_road(
     """A beginning: tilt, pan, log height, shift across and along, log focal length; from the vanishing point."""
     meet = np.cross(_line(left), _line(right))
     if abs(meet[2]) < 1e-6 * np.hypot(meet[0], meet[1]):
-        raise CalibrationError("the edges of the lane run side by side in the picture; a camera above a road sees them meet")
+        raise CalibrationError(
+            "the edges of the lane run side by side in the picture; a camera above a road sees them meet"
+        )
     u, v = meet[:2] / meet[2] - middle
     if (meet[1] / meet[2] > np.concatenate([left, right, marks])[:, 1]).any():
-        raise CalibrationError("the edges of the lane meet below their points; are left and right edge taken from one lane?")
+        raise CalibrationError(
+            "the edges of the lane meet below their points; are left and right edge taken from one lane?"
+        )
     best, least = None, math.inf
     for focal in [given] if given is not None else np.linspace(math.log(0.4), math.log(6.0), 60).tolist():
         f = math.exp(focal)
@@ -464,7 +465,9 @@ def _of_pose(pose: KnownPose, drawn_on: Size) -> GroundPlane:
 
     focal = pose.focal_px / drawn_on.height
     theta = np.array([focal, pose.height_m, math.radians(pose.tilt_deg), math.radians(pose.roll_deg)])
-    sds = np.array([pose.focal_sd * focal, pose.height_sd_m, math.radians(pose.tilt_sd_deg), math.radians(pose.roll_sd_deg)])
+    sds = np.array(
+        [pose.focal_sd * focal, pose.height_sd_m, math.radians(pose.tilt_sd_deg), math.radians(pose.roll_sd_deg)]
+    )
     by_theta = _numeric(lambda t: plane(t).ravel(), theta)
     spread = (by_theta * sds**2) @ by_theta.T
     corner = math.hypot(drawn_on.aspect, 1.0) / 2 / focal
@@ -499,7 +502,9 @@ def _pinhole(focal: float, tilt: float, pan: float, roll: float, height: float, 
     axes = np.column_stack(
         [math.cos(roll) * right + math.sin(roll) * down, math.cos(roll) * down - math.sin(roll) * right, ahead]
     )
-    turned = np.array([[math.cos(pan), math.sin(pan), 0.0], [-math.sin(pan), math.cos(pan), 0.0], [0.0, 0.0, 1.0]]) @ axes
+    turned = (
+        np.array([[math.cos(pan), math.sin(pan), 0.0], [-math.sin(pan), math.cos(pan), 0.0], [0.0, 0.0, 1.0]]) @ axes
+    )
     drawn = np.array([[1 / focal, 0.0, -middle[0] / focal], [0.0, 1 / focal, -middle[1] / focal], [0.0, 0.0, 1.0]])
     return np.asarray(np.diag([height, height, -1.0]) @ turned @ drawn)
 
@@ -521,7 +526,7 @@ def _pulled_in(plane: GroundPlane, corners: Array, middle: Array) -> Array:
     out = []
     for corner in corners:
         share = 1.0
-        while _lifted((middle + (corner - middle) * share)[None])[0] @ inverse[2] * ahead <= 0.02 * ahead**2:  # noqa: PLR2004
+        while _lifted((middle + (corner - middle) * share)[None])[0] @ inverse[2] * ahead <= 0.02 * ahead**2:
             share *= 0.95
         out.append(middle + (corner - middle) * share)
     return plane.to_picture(np.array(out))
