@@ -442,3 +442,53 @@ def mean_and_median(speeds: Iterable[float]) -> tuple[float | None, float | None
     half = len(known) // 2
     median = known[half] if len(known) % 2 else (known[half - 1] + known[half]) / 2
     return round(sum(known) / len(known), 2), round(median, 2)
+
+
+def expected(
+    plane: GroundPlane, at: Point, toward: Point, *, kmh: float, fps: float, policy: SpeedPolicy
+) -> tuple[Estimate, float] | None:
+    """How well the speed of a car would be known that passes a place: by the very fit that measures it.
+
+    Args:
+        plane: of the road.
+        at: where it passes, in shares.
+        toward: where it drives to, in shares.
+        kmh: how fast.
+        fps: pictures a second.
+        policy: beliefs. Its limits do not count here: what would not be told is told, too.
+
+    Returns:
+        (the speed with its standard deviation, the part of that which is the calibration's, in km/h); None where it is
+        not on the plane.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        here, there = plane.to_ground(np.array([at, toward]))
+        way = (there - here) / max(float(np.hypot(*(there - here))), 1e-9)
+        step_s = max(1 / fps, policy.bin_ms / 1000)
+        half_s = policy.window_ms / 2000
+        t = np.arange(-half_s, half_s + step_s / 2, step_s)
+        road = here + t[:, None] * way * kmh / KMH
+        shares = plane.to_picture(road)
+        slope = plane.jacobian(shares)
+    seen = np.isfinite(slope).all(axis=(1, 2)) & plane.inside_validity(shares)
+    if seen.sum() < 3 or not np.isfinite(way).all():  # noqa: PLR2004 - place, speed, and a check
+        return None
+    height = _CAR_M / np.maximum(np.sqrt(np.linalg.eigvalsh(slope.transpose(0, 2, 1) @ slope)[:, 0]), 1e-9)
+    slope = slope * (np.hypot(policy.edge_heights * height, policy.edge_least)[:, None, None] * (0.7, 1.0))
+    cov = slope @ slope.transpose(0, 2, 1)
+    many = max(1, round(step_s * fps))
+    spots = [
+        Spot(float(ms), x, y, xx, xy, yy, many)
+        for ms, x, y, xx, xy, yy in np.column_stack([t * 1000, road, cov[:, 0, 0], cov[:, 0, 1], cov[:, 1, 1]])[
+            seen
+        ].tolist()
+    ]
+    frank = msgspec.structs.replace(policy, worst_share=1e9, base_m=0.0)
+    estimate = estimates([Motion(spots)], [0.0], plane, policy.jitter_s(Clock.PTS), frank)[0]
+    if estimate is None:
+        return None
+    ends = shares[seen][[0, -1]]
+    return estimate, kmh * float(plane.length_doubt(ends[:1], ends[1:])[0])
+
+
+_CAR_M = 1.5  # the height of a car
