@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.core.model import Flow, FlowCount, GroupId, LineFlow, Way, ZoneFlow
+from pipeline.core.model import Flow, FlowCount, FlowSpeed, GroupId, LineFlow, Way, ZoneFlow
 from pipeline.core.rollup import (
     CAMERAS,
     GROUPS,
@@ -596,3 +596,17 @@ def test_a_policy_reads_from_settings():
     assert msgspec.convert(
         {"part_ms": 1, "windows_ms": [2], "grace_ms": 0, "keep_ms": 4}, RollupPolicy, strict=False
     ).windows_ms == (2,)
+
+
+def test_mean_speeds_are_summed_up_by_how_many_are_known():
+    def fast(n, known, mean):
+        flow = part(n)
+        speed = FlowSpeed(direction=Way.TO_RIGHT, speeds=known, mean_kmh=mean, median_kmh=mean)
+        return msgspec.structs.replace(flow, lines=[msgspec.structs.replace(flow.lines[0], speeds=[speed])])
+
+    flows = fold_all([fast(0, 1, 80.0), fast(1, 3, 40.0)])[1]
+    minute = next(f for f in flows if f.window_ms == 60_000)
+    nothing = next(f for f in fold_all([fast(0, 0, None), fast(1, 0, None)])[1] if f.window_ms == 60_000)
+
+    assert minute.lines[0].speeds == [FlowSpeed(direction=Way.TO_RIGHT, speeds=4, mean_kmh=50.0, median_kmh=None)]
+    assert nothing.lines[0].speeds[0].mean_kmh is None
