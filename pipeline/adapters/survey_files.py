@@ -10,7 +10,7 @@ there is whole.
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -106,9 +106,9 @@ class SurveyFiles:
         finally:
             self._forget()
 
-    def _write(self, row: Mapping[str, object]) -> None:
-        self._files["events.jsonl"].write(json.dumps(row, ensure_ascii=False) + "\n")
-        self._events.writerow(["" if row.get(c) is None else row[c] for c in EVENT_COLUMNS])
+    def _write(self, row: dict[str, object]) -> None:
+        self._files["events.jsonl"].write(_json(row))
+        self._events.writerow(_cells(row))
 
     def _finish(self) -> None:
         for row in self._last.values():

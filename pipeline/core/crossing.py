@@ -22,9 +22,9 @@ from pipeline.core.model import Lane, Point, Way
 class CrossingPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How sure a crossing must be, of a line or of a zone's border."""
 
-    band_heights: float = 0.4  # half-width of the dead band, in box heights: boxes wobble, and jump where others pass
-    band_heights_rider: float = 0.3  # as high as a car and half as long: its lower edge is better known
-    band_heights_walker: float = 0.2  # the box is higher than a car's, and its lower edge swings by a step only
+    band_heights: float = 0.25  # half-width of the dead band, in box heights: boxes wobble, and jump where others pass
+    band_heights_rider: float = 0.2  # as high as a car and half as long: its lower edge is better known
+    band_heights_walker: float = 0.15  # the box is higher than a car's, and its lower edge swings by a step only
     band_least: float = 0.004  # and at least this share of picture height: a distant box wobbles by pixels
 
     def band(self, label: str, height: float) -> float:
@@ -88,14 +88,14 @@ class Ruler(msgspec.Struct, frozen=True):
 
     def idle(self, memory: LineMemory, step: Step) -> bool:
         """Whether a step surely changes nothing: all of it lies on the side known, no further away than known."""
-        was, now = self.distance(step.start), self.distance(step.end)
         if memory.changed_ms is not None:
             return False
-        return (
-            (was >= 0 and 0 <= now <= memory.peak)
-            if memory.side is Way.TO_RIGHT
-            else (was < 0 and -memory.peak <= now < 0)
-        )
+        nx, ny, ax, ay = self.nx, self.ny, self.ax, self.ay  # as `distance`, twice: this is asked most of all
+        now = nx * (step.end[0] - ax) + ny * (step.end[1] - ay)
+        was = nx * (step.start[0] - ax) + ny * (step.start[1] - ay)
+        if memory.side is Way.TO_RIGHT:
+            return was >= 0 and 0 <= now <= memory.peak
+        return was < 0 and -memory.peak <= now < 0
 
     def along(self, p: Point) -> float:
         """Where the foot of the perpendicular from a level point falls: 0 at `from`, 1 at `to`."""

@@ -77,20 +77,20 @@ class Measure:
 
     def follow(self, track: Track, trail: Trail) -> Trail:
         """Hold a track's newest step against every line and zone, and note what it did."""
-        foot, height = track.foot(self.aspect), track.height
+        foot, height, label = track.foot(self.aspect), track.height, track.label
         first = trail.anchor is None
-        anchor = trail.anchor or anchor_of(track.label, self.scene.anchors)
+        anchor = trail.anchor or anchor_of(label, self.scene.anchors)
         step = step_of(
             anchored(trail.foot, trail.height, anchor),
             trail.foot_ms,
             anchored(foot, height, anchor),
             track.seen_ms,
-            band=self.policy.band(track.label, height),
+            band=self.policy.band(label, height),
             aspect=self.aspect,
         )
         visits: list[Visit] = []
-        lines = self._over_lines(track, trail.lines, step, visits)
-        present = self._in_zones(track, trail.zones, step, visits, first=first)
+        lines = self._over_lines(track, label, trail.lines, step, visits)
+        present = self._in_zones(track, label, trail.zones, step, visits, first=first)
         journey = trail.journey
         if self.places is not None:
             journey, finished = movements.advance(self.places, journey, visits, step.after)
@@ -146,9 +146,9 @@ class Measure:
     # --- rules
 
     def _over_lines(
-        self, track: Track, remembered: dict[str, LineMemory], step: Step, visits: list[Visit]
+        self, track: Track, label: str, remembered: dict[str, LineMemory], step: Step, visits: list[Visit]
     ) -> dict[str, LineMemory]:
-        label, lines = track.label, remembered
+        lines = remembered
         for line, measure in self.lines:
             if line.classes is not None and label not in line.classes:
                 continue
@@ -179,12 +179,21 @@ class Measure:
         return lines
 
     def _in_zones(
-        self, track: Track, remembered: dict[str, Presence], step: Step, visits: list[Visit], *, first: bool
+        self,
+        track: Track,
+        label: str,
+        remembered: dict[str, Presence],
+        step: Step,
+        visits: list[Visit],
+        *,
+        first: bool,
     ) -> dict[str, Presence]:
-        label, present = track.label, remembered
+        present = remembered
         for zone, measure in self.zones:
             known = present.get(zone.name)
             if zone.classes is not None and label not in zone.classes and (known is None or not known.inside):
+                continue
+            if known is None and measure.misses(step.start, step.end):
                 continue
             stay, changes = zones.advance(measure, known, step, first=first)
             if stay is not known and stay is not None:

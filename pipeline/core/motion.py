@@ -26,10 +26,10 @@ class MotionPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     noise_heights: float = 0.08  # standard deviation of a box edge
     jitter_ms: float = 25.0  # and of a capture time: cameras repeat pictures and stamp them unevenly
     wander_heights: float = 0.7  # how much a speed changes within a second (a random walk: any frame rate alike)
-    wander_share: float = 0.5  # and this share of the speed itself
+    wander_share: float = 0.65  # and this share of the speed itself
     wander_flow: float = 0.25  # the same where the flow is known
-    same_size: float = 0.15  # a box that differs more than this from what its vehicle measures shows a part of it
-    odd_doubt: float = 3.0
+    same_size: float = 0.13  # a box that differs more than this from what its vehicle measures shows a part of it
+    odd_doubt: float = 4.5  # the size of such a box is doubted so many times more
     least_score: float = 0.1  # how much a box of no score is believed
 
 

@@ -435,7 +435,7 @@ def _measured(
     """Hold the tracks of a picture, and those that ended with it, against the scene."""
     living = {track.id for track in memory.tracks}
     trails = {track: trail for track, trail in memory.trails.items() if track in living}
-    if memory.scene is None:
+    if memory.scene is None or not (memory.scene.lines or memory.scene.zones):
         return msgspec.structs.replace(memory, trails=trails), []
     aspect = _aspect(memory, header)
     measure = Measure(memory.scene, _moment(header, memory.model), aspect, policy.crossing, memory.learned)

@@ -52,23 +52,23 @@ class TrackingPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     least_score: float = 0.1  # detections less sure than this are not looked at
     lost_ms: int = 2500  # a track unseen this long has ended
     lost_still_ms: int = 8000  # and one that stood still
-    lost_young_ms: int = 2500  # and one that was seen once
+    lost_young_ms: int = 3300  # and one that was seen once
     evidence: float = 0.8  # sum of scores a track needs before it is shown or counted
     gate: float = 18.0  # squared Mahalanobis distance, 4 degrees of freedom
-    newcomers: float = 0.5  # vehicles that come into sight at once ...
+    newcomers: float = 0.4  # vehicles that come into sight at once ...
     newcomers_s: float = 1.5  # ... and so many more for each second between two pictures
-    detected: float = 0.8  # chance that a vehicle in sight is detected
+    detected: float = 0.5  # chance that a vehicle in sight is detected
     speed_heights: float = 10.0  # standard deviation of an unknown speed, in box heights per second
     still_heights: float = 0.5  # and of that of a vehicle that stands
     grows: float = 0.5  # and of how fast its box grows
-    still_share: float = 0.1  # newborn tracks that stand
+    still_share: float = 0.08  # newborn tracks that stand
     flow_spread: float = 0.25  # vehicles differ from the flow by this share of its speed
     flow_doubt: float = 2.0  # so many vehicles seen make the flow as likely as anything else
     margin: float = 4.4  # a second sighting is sure if all others are this much less likely (-2 log likelihood)
     moving_heights: float = 1.5  # at this speed, in box heights a second, a vehicle surely moves the way it seems to
-    back_heights: float = 0.5  # and is then not found again further back than this
+    back_heights: float = 0.75  # and is then not found again further back than this
     overlap_same: float = 0.65  # two boxes of one kind that overlap more than this are one vehicle
-    part_share: float = 0.65  # a box that lies so far within a better known vehicle's is no evidence of another ...
+    part_share: float = 0.4  # a box that lies so far within a better known vehicle's is no evidence of another ...
     part_cost: float = 5.0  # ... and so much less likely (-2 log likelihood) to be the vehicle a track looks for
 
 

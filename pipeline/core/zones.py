@@ -34,12 +34,12 @@ class Outline(msgspec.Struct, frozen=True):
 
     def misses(self, a: Point, b: Point) -> bool:
         """Whether a step surely never comes near: both ends lie on one side of the upright box around the zone."""
-        low, high = self.low, self.high
+        (ax, ay), (bx, by), (left, top), (right, bottom) = a, b, self.low, self.high
         return (
-            (a[0] < low[0] and b[0] < low[0])
-            or (a[0] > high[0] and b[0] > high[0])
-            or (a[1] < low[1] and b[1] < low[1])
-            or (a[1] > high[1] and b[1] > high[1])
+            (ax < left and bx < left)
+            or (ax > right and bx > right)
+            or (ay < top and by < top)
+            or (ay > bottom and by > bottom)
         )
 
     def border(self, p: Point) -> float:

@@ -104,7 +104,7 @@ async def test_a_repeated_event_is_kept_once_and_the_greater_revision_stays_what
 def change(n):
     return HealthChange(
         id=f"log/a/health/0-{n}", camera="a", before=HealthState.OK, after=HealthState.MOVED, since_ms=1_000 * n,
-        captured_ms=1_000 * n, view=0, clock=Clock.RTCP, epoch=0,
+        captured_ms=1_000 * n, view=0, clock=Clock.RTCP, scene_revision=1, epoch=0,
     )  # fmt: skip
 
 
@@ -113,8 +113,8 @@ async def test_health_stands_among_the_events_and_a_crossing_that_is_not_valid_a
     await store.write(changes(events=[crossing(2, revision=1, valid=False)]))
 
     assert [c.count for c in await store.counts(CountQuery())] == [1]
-    assert (await store.events(EventQuery(type="health"))).items == [change(3)]
-    assert [e.valid for e in (await store.events(EventQuery(type="crossing"))).items] == [False, True]
+    assert (await store.events(EventQuery(types=["health"]))).items == [change(3)]
+    assert [e.valid for e in (await store.events(EventQuery(types=["crossing"]))).items] == [False, True]
 
 
 async def test_a_file_of_the_first_version_is_read_on_and_all_its_crossings_are_valid(tmp_path):
@@ -122,7 +122,8 @@ async def test_a_file_of_the_first_version_is_read_on_and_all_its_crossings_are_
     async with open_store(path) as store:
         await store.write(changes(events=[crossing(1)]))
     db = sqlite3.connect(path)
-    db.execute("ALTER TABLE events DROP COLUMN valid")
+    for column in ("valid", "zone", "origin", "destination"):
+        db.execute(f"ALTER TABLE events DROP COLUMN {column}")
     db.execute("PRAGMA user_version=1")
     db.commit()
     db.close()
@@ -476,7 +477,7 @@ async def test_a_file_of_the_first_version_is_taken_over(tmp_path):
     async with open_store(path) as store:
         await store.write(changes(events=[crossing(1)]))
     db = sqlite3.connect(path)
-    for column in ("zone", "origin", "destination"):
+    for column in ("valid", "zone", "origin", "destination"):
         db.execute(f"ALTER TABLE events DROP COLUMN {column}")
     db.execute("PRAGMA user_version=1")
     db.commit()

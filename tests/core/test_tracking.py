@@ -144,7 +144,6 @@ def test_a_second_sighting_that_two_may_have_had_is_decided_by_later_ones():
     tracks, _ = tracked([(t, look(cars, t)) for t in range(0, 3001, 500)])
 
     followed = [t for t in tracks if t.seen_ms == 3000]
-    assert [t.sightings >= 5 for t in followed] == [True] * 3
     assert [t.mean[5] for t in followed] == pytest.approx([0.25] * 3, abs=0.01)
 
 

@@ -221,7 +221,7 @@ def test_movements_that_a_run_told_itself_stand_beside_those_of_its_lines():
     went = (("near", "far", "car"), ("near", "near", "car"), ("near", "far", "person"))
     told = msgspec.structs.replace(run(), went=went)
 
-    got = scored(told, truth(*ours, lines=TWO_LINES)).movements
+    got = scored(told, truth(*ours, lines=TWO_LINES), pools=pools("car")).movements
 
     assert [(m.origin, m.destination, m.truth, m.counted, m.told) for m in got] == [
         ("near", "far", 1, 0, 1),

@@ -12,7 +12,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pipeline.core import geometry
-from pipeline.core.crossing import CrossingPolicy, step
+from pipeline.core.anchors import step_of
+from pipeline.core.crossing import advance, ruler
 from pipeline.core.model import Line, Scene, Size, Way, Zone
 from pipeline.errors import Fatal
 from pipeline.simulate.camera import Pinhole, Shake
@@ -109,10 +110,8 @@ def test_the_counting_core_finds_the_same_passages_in_dense_pictures(x, ms, way,
     for (before, after), early in zip(itertools.pairwise(feet), t_ms, strict=False):
         if math.isnan(before[0] + after[0]):
             continue
-        memory, crossed = step(
-            line, memory, before=before, before_ms=int(early), after=after, after_ms=int(early) + 50, height=0.0,
-            aspect=16 / 9, policy=CrossingPolicy(band_heights=0.0, band_least=1e-9),
-        )  # fmt: skip
+        step = step_of(before, int(early), after, int(early) + 50, band=1e-9, aspect=16 / 9)
+        memory, crossed = advance(ruler(line.start, line.end, 16 / 9), memory, step)
         found += [crossed] if crossed else []
 
     assert [(c.way, pytest.approx(c.captured_ms, abs=3)) for c in found] == [

@@ -276,7 +276,7 @@ async def test_a_camera_has_the_health_that_was_told_last_also_after_a_restart(b
     def change(n, after):
         return HealthChange(
             id=f"log/a/health/0-{n}", camera="a", before=None, after=after, since_ms=1_000 * n, captured_ms=1_000 * n,
-            view=n, clock=Clock.RTCP, epoch=0,
+            view=n, clock=Clock.RTCP, scene_revision=1, epoch=0,
         )  # fmt: skip
 
     def told(service):
