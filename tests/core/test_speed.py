@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.core.calibration import fitted
+from pipeline.core.health import HealthMemory
 from pipeline.core.model import (
+    Anchor,
     Calibration,
     CameraId,
     Clock,
@@ -16,6 +18,7 @@ from pipeline.core.model import (
     Detections,
     Flow,
     Header,
+    HealthState,
     KnownPose,
     Line,
     LiveTracks,
@@ -26,7 +29,7 @@ from pipeline.core.model import (
     Speed,
     SpeedTrap,
 )
-from pipeline.core.scene import Memory, ScenePolicy, observe
+from pipeline.core.scene import Memory, ScenePolicy, finish, observe
 from pipeline.core.speed import Motion, SpeedPolicy, Spot, estimates, mean_and_median
 
 SIZE = Size(1280, 720)
@@ -120,6 +123,39 @@ def test_outside_the_polygon_of_the_calibration_no_speed_is_told():
 
     assert far.speed_kmh is None
     assert close.speed_kmh == pytest.approx(60, rel=0.03)
+
+
+@pytest.mark.parametrize("anchor", [Anchor.CENTRE, Anchor.TOP])
+def test_a_speed_is_that_of_the_wheels_wherever_on_its_box_a_car_is_held_against_lines(anchor):
+    """On the plane lies its foot, not the anchor: where that crosses, speeds are not measured any more."""
+    road_only = [(0.0, 0.63), (1.0, 0.63), (1.0, 1.0), (0.0, 1.0)]
+    calibration = msgspec.structs.replace(SCENE.calibration, valid=road_only)
+    near = SCENE.lines[1]
+    scene = msgspec.structs.replace(SCENE, calibration=calibration, anchors={"car": anchor}, lines=[near])
+    (found,) = crossings(road(60, scene=scene, until_m=12.0))
+
+    assert found.speed_kmh == pytest.approx(60, rel=0.03)
+
+
+def unwell(scene):
+    """What is told of a road while the camera looks elsewhere."""
+    memory = Memory(camera=CameraId("c"), log="l", health=HealthMemory(state=HealthState.MOVED))
+    out = []
+    for record in road(60, scene=scene):
+        observed = observe(memory, record, ScenePolicy())
+        memory, out = observed.memory, out + observed.outputs
+    return [*out, *finish(memory, ScenePolicy())[1]]
+
+
+def test_speeds_of_a_camera_that_is_not_well_are_not_valid_and_in_no_window_and_no_picture():
+    traps = TRAPPED.speed_traps
+    out = unwell(msgspec.structs.replace(SCENE, speed_traps=traps))
+
+    assert [(type(o), o.valid) for o in out if isinstance(o, Speed | Crossing)] == [
+        (Crossing, False), (Crossing, False), (Speed, False),
+    ]  # fmt: skip
+    assert not [speed for o in out if isinstance(o, Flow) for line in o.lines for speed in line.speeds]
+    assert not [t for o in out if isinstance(o, LiveTracks) for t in o.tracks if t.speed_kmh is not None]
 
 
 def test_a_speed_that_is_not_known_well_enough_is_not_told():

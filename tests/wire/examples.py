@@ -190,11 +190,11 @@ EVENTS = {
     "health": HEALTH_CHANGE,
     "crossing-fast": Crossing(
         id="0f3a/north-1/41-7-0/stop/3", line="stop", direction=Way.TO_LEFT, x=0.4, y=0.5, captured_sd_ms=12.5, speed_kmh=51.25,
-        speed_sd_kmh=1.5, **ROAD_USER,
+        speed_sd_kmh=1.5, valid=False, **ROAD_USER,
     ),
     "speed": Speed(
         id="0f3a/north-1/41-7-0/b/1/run", trap="run", from_line="a", line="b", direction=Way.TO_RIGHT, seconds=1.5, metres=21.5,
-        speed_kmh=51.6, speed_sd_kmh=0.75, valid=False, **ROAD_USER,
+        speed_kmh=51.6, speed_sd_kmh=0.75, **ROAD_USER,
     ),
 }  # fmt: skip
 FLOW = Flow(
