@@ -312,7 +312,7 @@ class EventQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Which events, by capture time in [from_ms, to_ms), in which order. None: any."""
 
     cameras: Sequence[str] | None = None
-    types: Sequence[str] | None = None  # crossing, entered, left, overcrowded, movement, unfinished, health
+    types: Sequence[str] | None = None  # crossing, speed, entered, left, overcrowded, movement, unfinished, health
     line: str | None = None
     direction: Way | None = None
     label: str | None = None

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, aclosing, closing
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
@@ -301,10 +302,11 @@ def _tables(counted: list[Counted], scene: Scene) -> Iterator[Table]:
 
 
 def _crossings(counted: list[Counted], scene: Scene) -> Table:
-    """Line and direction down, classes across; below a line with lanes, each of them."""
+    """Line and direction down, classes across; below a line with lanes, each of them. And the median of known speeds."""
     found = [c.event for c in counted if isinstance(c.event, Crossing) and c.event.valid]
     tally = Counter((e.line, e.direction, e.label) for e in found)
     by_lane = Counter((e.line, e.lane, e.direction, e.label) for e in found)
+    measured = scene.calibration is not None
     labels = sorted({label for _, _, label in tally})
     table = Table(title="Crossings", title_justify="left")
     table.add_column("line")
@@ -312,15 +314,25 @@ def _crossings(counted: list[Counted], scene: Scene) -> Table:
     for label in labels:
         table.add_column(label, justify="right")
     table.add_column("all", justify="right", style="bold")
+    if measured:
+        table.add_column("km/h", justify="right")
     for line in scene.lines:
         for way, nickname in ((Way.TO_RIGHT, line.to_right), (Way.TO_LEFT, line.to_left)):
             row = [tally[line.name, way, label] for label in labels]
             shown = f"{nickname} ({way.value})" if nickname else way.value
-            table.add_row(line.name, shown, *map(str, row), str(sum(row)))
+            crossed = [e for e in found if (e.line, e.direction) == (line.name, way)]
+            fast = [_kmh(crossed)] if measured else []
+            table.add_row(line.name, shown, *map(str, row), str(sum(row)), *fast)
             for lane in line.lanes if any(row) else []:
                 of_lane = [by_lane[line.name, lane.name, way, label] for label in labels]
-                table.add_row("", f"  lane {lane.name}", *map(str, of_lane), str(sum(of_lane)))
+                fast = [_kmh([e for e in crossed if e.lane == lane.name])] if measured else []
+                table.add_row("", f"  lane {lane.name}", *map(str, of_lane), str(sum(of_lane)), *fast)
     return table
+
+
+def _kmh(crossed: list[Crossing]) -> str:
+    known = [e.speed_kmh for e in crossed if e.speed_kmh is not None]
+    return f"{median(known):.0f}" if known else "-"
 
 
 def _movements(counted: list[Counted], scene: Scene) -> Table:

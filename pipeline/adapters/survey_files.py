@@ -25,12 +25,13 @@ from pipeline.errors import Fatal
 
 EVENT_COLUMNS = (
     "type", "camera", "line", "direction", "direction_name", "class", "captured_ms", "local_time", "file", "t_seconds", "x", "y",
-    "score", "track", "id", "valid", "lane", "zone", "from", "to", "name", "legal", "began", "ended", "entered_ms", "dwell_ms",
+    "score", "speed_kmh", "speed_sd_kmh", "trap", "from_line", "metres", "seconds", "track", "id", "valid", "lane", "zone", "from", "to", "name", "legal", "began", "ended", "entered_ms", "dwell_ms",
     "from_ms", "travel_ms", "at_ms", "likeliest", "probability", "limit", "vehicles", "end_ms", "revision", "captured_sd_ms",
     "dwell_sd_ms", "travel_sd_ms", "class_share", "scene_revision", "model", "clock",
 )  # fmt: skip
 FLOW_COLUMNS = (
-    "camera", "start_ms", "local_time", "window_s", "coverage", "line", "direction", "class", "count", "revision", "health",
+    "camera", "start_ms", "local_time", "window_s", "coverage", "line", "direction", "class", "count", "speeds", "mean_kmh", "median_kmh", "revision",
+    "health",
 )  # fmt: skip
 
 ZONE_COLUMNS = (
@@ -159,14 +160,20 @@ class SurveyFiles:
             raise Fatal(f"--out {self.out}: cannot write there: {exc.strerror or exc}") from exc
 
     def _flow_rows(self, flow: Flow) -> list[list[object]]:
-        """One row per line, way and class; a line where nothing crossed has one row with count 0."""
+        """One row per line, way and class; a line where nothing crossed has one row with count 0.
+
+        Speeds are of the line and way, of all classes together; empty where none is known.
+        """
         place = self._place(flow)
         rows: list[list[object]] = []
         for line in flow.lines:
             said = [flow.revision, flow.health.value if flow.health else ""]
-            rows += [[*place, line.line, c.direction.value, c.label, c.count, *said] for c in line.counts]
+            fast = {s.direction: [s.speeds, s.mean_kmh, s.median_kmh] for s in line.speeds}
+            for c in line.counts:
+                speeds = ["" if v is None else v for v in fast.get(c.direction, [None] * 3)]
+                rows.append([*place, line.line, c.direction.value, c.label, c.count, *speeds, *said])
             if not line.counts:
-                rows.append([*place, line.line, "", "", 0, *said])
+                rows.append([*place, line.line, "", "", 0, "", "", "", *said])
         return rows
 
     def _zone_rows(self, flow: Flow) -> list[list[object]]:

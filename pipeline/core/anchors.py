@@ -48,6 +48,11 @@ def anchored(foot: Point, height: float, anchor: Anchor) -> Point:
     return (foot[0], foot[1] - (height if anchor is Anchor.TOP else height / 2))
 
 
+def footed(at: Point, height: float, anchor: Anchor) -> Point:
+    """The middle of the box's lower edge whose anchor is there: the other way round."""
+    return anchored(at, -height, anchor)
+
+
 class Step(NamedTuple):
     """What a road user's anchor did between two sightings."""
 

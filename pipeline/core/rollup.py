@@ -25,7 +25,18 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from pipeline.core.model import Flow, FlowCount, GroupId, HealthState, LaneFlow, LineFlow, MovementFlow, Way, ZoneFlow
+from pipeline.core.model import (
+    Flow,
+    FlowCount,
+    FlowSpeed,
+    GroupId,
+    HealthState,
+    LaneFlow,
+    LineFlow,
+    MovementFlow,
+    Way,
+    ZoneFlow,
+)
 from pipeline.errors import Poison
 
 SNAPSHOT_VERSION = 1
@@ -33,6 +44,10 @@ SNAPSHOT_VERSION = 1
 
 Counts = tuple[tuple[str, str, int], ...]
 """(direction, class, count), sorted."""
+
+
+Means = tuple[tuple[str, int, float | None], ...]
+"""(direction, number of known speeds, their mean in km/h), sorted. Medians cannot be summed up and are not kept."""
 
 
 Position = tuple[int, int]
@@ -115,6 +130,7 @@ class Part(msgspec.Struct, frozen=True, array_like=True):
         tuple[str, str, str, int, str | None, bool | None], ...
     ] = ()  # from, to, class, count, name, legal
     health: HealthState | None = None  # why some of it counts as not seen
+    speeds: tuple[tuple[str, Means], ...] = ()  # by line
 
 
 class Rollup(msgspec.Struct, frozen=True, array_like=True):
@@ -377,6 +393,16 @@ def _part(flow: Flow, order: tuple[int, int, int]) -> Part:
             ((z.zone, z.mean_vehicles, z.max_vehicles, z.occupied_share) for z in flow.zones), key=lambda zone: zone[0]
         )
     )
+    speeds = tuple(
+        sorted(
+            (
+                (line.line, tuple(sorted((s.direction.value, s.speeds, s.mean_kmh) for s in line.speeds)))
+                for line in flow.lines
+                if line.speeds
+            ),
+            key=lambda line: line[0],
+        )
+    )
     return Part(
         order,
         flow.coverage,
@@ -393,6 +419,7 @@ def _part(flow: Flow, order: tuple[int, int, int]) -> Part:
         ),
         movements=tuple((m.origin, m.destination, m.label, m.count, m.name, m.legal) for m in flow.movements),
         health=flow.health,
+        speeds=speeds,
     )
 
 
@@ -430,12 +457,17 @@ def _window(state: Rollup, window: int, begin: int, policy: RollupPolicy) -> _Wi
     expected = max((part.order[1:] for _, part in mine), default=(0, 0))[1]
     owners = max(expected, reported, 1)
     lines: dict[str, Counter[tuple[str, str]]] = {}
+    speeds: dict[str, dict[str, list[tuple[int, float | None]]]] = {}
     zones: dict[str, list[tuple[float, float | None, int | None, float | None]]] = {}
     for source, part in mine:
         for line, counts in part.lines:
             sum_of = lines.setdefault(f"{source}/{line}" if group else line, Counter())
             for direction, label, count in counts:
                 sum_of[direction, label] += count
+        for line, means in part.speeds:
+            of_line = speeds.setdefault(f"{source}/{line}" if group else line, {})
+            for direction, known, mean in means:
+                of_line.setdefault(direction, []).append((known, mean))
         for zone, mean, most, occupied in part.zones:
             zones.setdefault(f"{source}/{zone}" if group else zone, []).append((part.coverage, mean, most, occupied))
     more = _sums([(f"{source}/" if group else "", part) for source, part in mine])
@@ -451,6 +483,7 @@ def _window(state: Rollup, window: int, begin: int, policy: RollupPolicy) -> _Wi
                 line=name,
                 counts=[FlowCount(direction=Way(d), label=label, count=n) for d, label, n in _counts(lines[name])],
                 lanes=more.lanes.get(name, []),
+                speeds=[_speed(direction, parts) for direction, parts in sorted(speeds.get(name, {}).items())],
             )
             for name in sorted(lines)
         ],
@@ -523,6 +556,14 @@ def _stays(of: Sequence[tuple[int, int, float | None, int | None]]) -> dict[str,
         "mean_dwell_ms": round(dwelt / left, 1) if left else None,
         "max_dwell_ms": max((most for _, _, _, most in of if most is not None), default=None),
     }
+
+
+def _speed(direction: str, parts: list[tuple[int, float | None]]) -> FlowSpeed:
+    """The speeds of all parts together."""
+    known = [(n, mean) for n, mean in parts if n and mean is not None]
+    count = sum(n for n, _ in known)
+    mean = round(math.fsum(n * mean for n, mean in known) / count, 2) if count else None
+    return FlowSpeed(direction=Way(direction), speeds=count, mean_kmh=mean, median_kmh=None)
 
 
 def _mean(seen_and_value: Iterator[tuple[float, float | None]]) -> float | None:

@@ -36,6 +36,7 @@ from pipeline.core.model import (
     Scene,
 )
 from pipeline.core.movements import Learned
+from pipeline.core.speed import Glance, Motion, SpeedPolicy, clocked, moved, same_measure, shown
 from pipeline.core.tracking import Track, TrackingPolicy, follow
 from pipeline.core.windows import WindowPolicy, Windows, counted, passed, saw, taken_back, unwell
 
@@ -48,6 +49,7 @@ class ScenePolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     tracking: TrackingPolicy = TrackingPolicy()
     crossing: CrossingPolicy = CrossingPolicy()
+    speed: SpeedPolicy = SpeedPolicy()
     windows: WindowPolicy = WindowPolicy()
     health: HealthPolicy = HealthPolicy()
     wait_for_close_ms: int = 30_000  # a moved camera's new epoch waits this long for the end of the old one
@@ -70,6 +72,7 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     flow: dict[str, FlowField] = {}  # which way others drive in this view, by kind of road user
     flows: dict[int, dict[str, FlowField]] = {}  # and of other views, for when they are back
     trails: dict[str, Trail] = {}
+    motions: dict[str, Motion] = {}  # by track; only where the scene measures speed
     crowds: dict[str, Crowd] = {}  # by zone
     learned: Learned = Learned()  # where vehicles go
     model: str = ""  # what saw the last picture
@@ -277,13 +280,14 @@ def _cut(memory: Memory, moment: Moment, aspect: float, policy: ScenePolicy) -> 
                 measure.end(track, memory.trails[track.id], Ending.CUT)
         measure.end_crowds(memory.crowds)
         outputs += measure.events
-    return msgspec.structs.replace(memory, tracks=[], trails={}, crowds={}), outputs
+    return msgspec.structs.replace(memory, tracks=[], trails={}, motions={}, crowds={}), outputs
 
 
 def _draw(memory: Memory, header: Header, scene: Scene, policy: ScenePolicy) -> tuple[Memory, list[Output]]:
     """A new scene: lines and zones that stayed where they were go on, the others begin anew.
 
-    Where places or movements changed, journeys and what was learned of them begin anew.
+    Where places or movements changed, journeys and what was learned of them begin anew; where the calibration or speed
+    traps did, the measuring of speeds.
     """
     old = memory.scene
     if old is not None and scene == old:
@@ -314,9 +318,15 @@ def _draw(memory: Memory, header: Header, scene: Scene, policy: ScenePolicy) -> 
         )
         for track, trail in memory.trails.items()
     }
-    crowds = {zone: crowd for zone, crowd in memory.crowds.items() if zone in stay}
-    learned = memory.learned if goes_on else Learned()
-    return msgspec.structs.replace(memory, scene=scene, trails=trails, crowds=crowds, learned=learned), outputs
+    memory = msgspec.structs.replace(
+        memory,
+        scene=scene,
+        trails=trails,
+        motions=memory.motions if same_measure(old, scene) else {},
+        crowds={zone: crowd for zone, crowd in memory.crowds.items() if zone in stay},
+        learned=memory.learned if goes_on else Learned(),
+    )
+    return memory, outputs
 
 
 def _moment(header: Header, model: str) -> Moment:
@@ -337,7 +347,9 @@ def _judge(memory: Memory, header: Header, health: Health, policy: ScenePolicy) 
             outputs += [msgspec.structs.replace(e, revision=e.revision + 1, valid=False) for e in memory.doubted]
     if after.state is not None and after.healthy is False:
         windows = unwell(windows, header.captured_ms, after.state, policy.windows)
-    memory = msgspec.structs.replace(memory, health=after, windows=windows)
+    turns = (after.healthy is False) != (before.healthy is False)
+    motions = {} if turns else memory.motions  # no speed is made of pictures of which some cannot be trusted
+    memory = msgspec.structs.replace(memory, health=after, windows=windows, motions=motions)
     began_ms = after.doubt.since_ms if after.doubt is not None else None
     if began_ms is None:
         memory = msgspec.structs.replace(memory, trusted=None, doubted=[])
@@ -347,10 +359,10 @@ def _judge(memory: Memory, header: Header, health: Health, policy: ScenePolicy) 
 
 
 def _turned(memory: Memory, before: int) -> Memory:
-    """Another view: what was learned of the one before is kept for when it is back."""
+    """Another view: what was learned of the one before is kept for when it is back; places there are not places here."""
     known = {view.number for view in memory.health.past}
     flows = {number: flow for number, flow in {**memory.flows, before: memory.flow}.items() if number in known}
-    return msgspec.structs.replace(memory, flow=memory.flows.get(memory.view, {}), flows=flows)
+    return msgspec.structs.replace(memory, flow=memory.flows.get(memory.view, {}), flows=flows, motions={})
 
 
 def _unheard(memory: Memory, header: Header, policy: ScenePolicy) -> tuple[Memory, list[Output]]:
@@ -388,7 +400,6 @@ def _look(memory: Memory, header: Header, seen: Detections, policy: ScenePolicy)
         if header.captured_ms <= last:
             return memory, []  # no time has passed since the last picture: it tells nothing new
     aspect = _aspect(memory, header)
-    sure = policy.tracking.evidence
     windows = memory.windows
     blind = memory.seen_ms is None or header.captured_ms - memory.seen_ms > _hold_ms(memory, policy)
     valid = memory.healthy is not False
@@ -405,7 +416,8 @@ def _look(memory: Memory, header: Header, seen: Detections, policy: ScenePolicy)
     trails = {track.id: memory.trails[track.id] for track in ended if track.id in memory.trails}
     for track in tracks:
         trails[track.id] = memory.trails.get(track.id) or Trail(track.foot(aspect), track.seen_ms, height=track.height)
-    memory = msgspec.structs.replace(memory, tracks=tracks, trails=trails, model=seen.model)
+    motions = moved(memory.motions, tracks, seen, Glance(header, memory.scene, aspect, policy.speed))
+    memory = msgspec.structs.replace(memory, tracks=tracks, trails=trails, motions=motions, model=seen.model)
     memory, events = _measured(memory, header, ended, policy, blind=blind)
     if valid:
         windows = counted(windows, events, policy.windows, now_ms=header.captured_ms)
@@ -413,12 +425,8 @@ def _look(memory: Memory, header: Header, seen: Detections, policy: ScenePolicy)
         if events and memory.health.doubt is not None:
             doubted = [*memory.doubted, *(e for e in events if isinstance(e, OfTrack))][-MOST_DOUBTED:]
             memory = msgspec.structs.replace(memory, doubted=doubted)
-    live = [_live(t, aspect) for t in tracks if t.seen_ms == header.captured_ms and t.weight >= sure]
     memory = msgspec.structs.replace(memory, windows=windows, seen_ms=header.captured_ms)
-    shown = LiveTracks(
-        camera=memory.camera, epoch=header.epoch, seq=header.seq, captured_ms=header.captured_ms, tracks=live
-    )
-    return memory, [*events, shown]
+    return memory, [*events, _picture(memory, header, aspect, policy)]
 
 
 def _measured(
@@ -439,12 +447,26 @@ def _measured(
         if fresh and track.own and track.weight >= policy.tracking.evidence:
             trails[track.id] = measure.follow(track, trails[track.id])
     crowds = measure.crowds(memory.crowds, _occupancy(memory.scene, trails), blind=blind)
-    memory = msgspec.structs.replace(memory, trails=trails, crowds=crowds)
+    before = {track.id: (track, memory.trails[track.id]) for track in memory.tracks}
+    glance = Glance(header, memory.scene, aspect, policy.speed)
+    motions, events = clocked(memory.motions, measure.events, before, glance)
+    memory = msgspec.structs.replace(memory, trails=trails, motions=motions, crowds=crowds)
     if memory.healthy is False:  # what is seen now is told, but nothing is learned from it
-        return memory, [
-            msgspec.structs.replace(e, valid=False) if isinstance(e, OfTrack) else e for e in measure.events
-        ]
-    return msgspec.structs.replace(memory, learned=measure.learned), measure.events
+        return memory, [msgspec.structs.replace(e, valid=False) if isinstance(e, OfTrack) else e for e in events]
+    return msgspec.structs.replace(memory, learned=measure.learned), events
+
+
+def _picture(memory: Memory, header: Header, aspect: float, policy: ScenePolicy) -> LiveTracks:
+    """The road users of a picture. Of a camera that is not well the speeds are not known: nothing would mark them."""
+    motions = memory.motions if memory.healthy is not False else {}
+    live = [
+        shown(_live(track, aspect), motions.get(track.id))
+        for track in memory.tracks
+        if track.seen_ms == header.captured_ms and track.weight >= policy.tracking.evidence
+    ]
+    return LiveTracks(
+        camera=memory.camera, epoch=header.epoch, seq=header.seq, captured_ms=header.captured_ms, tracks=live
+    )
 
 
 def _live(track: Track, aspect: float) -> LiveTrack:

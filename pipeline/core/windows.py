@@ -15,6 +15,7 @@ from pipeline.core.model import (
     Event,
     Flow,
     FlowCount,
+    FlowSpeed,
     HealthState,
     LaneFlow,
     Left,
@@ -26,6 +27,7 @@ from pipeline.core.model import (
     ZoneFlow,
 )
 from pipeline.core.movements import Places, places_of
+from pipeline.core.speed import mean_and_median
 
 
 class WindowPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -61,6 +63,7 @@ class Window(msgspec.Struct, frozen=True, array_like=True):
     lanes: dict[str, int] = {}  # "line|lane|way|class" -> vehicles
     movements: dict[str, int] = {}  # "from|to|class" -> vehicles
     health: HealthState | None = None  # why some of it counts as not seen
+    speeds: dict[str, list[float]] = {}  # "line|way" -> km/h of those that are known
 
 
 class Windows(msgspec.Struct, frozen=True, array_like=True):
@@ -116,7 +119,13 @@ def _with(window: Window, event: Crossing | Entered | Left | Movement) -> Window
             lanes = window.lanes
             if event.lane is not None:
                 lanes = _one_more(lanes, f"{event.line}|{event.lane}|{event.direction.value}|{event.label}")
-            return msgspec.structs.replace(window, counts=_one_more(window.counts, key), lanes=lanes, changed=True)
+            speeds = window.speeds
+            if event.speed_kmh is not None:
+                way = f"{event.line}|{event.direction.value}"
+                speeds = {**speeds, way: [*speeds.get(way, []), event.speed_kmh]}
+            return msgspec.structs.replace(
+                window, counts=_one_more(window.counts, key), lanes=lanes, speeds=speeds, changed=True
+            )
         case Movement():
             key = f"{event.origin}|{event.destination}|{event.label}"
             return msgspec.structs.replace(window, movements=_one_more(window.movements, key), changed=True)
@@ -208,7 +217,12 @@ def _flow(window: Window, camera: str, scene: Scene | None, policy: WindowPolicy
         start_ms=window.start_ms,
         window_ms=policy.window_ms,
         coverage=round(window.seen_ms / policy.window_ms, 4),
-        lines=[LineFlow(line=name, counts=counts, lanes=_lanes(window, name, scene)) for name, counts in lines.items()],
+        lines=[
+            LineFlow(
+                line=name, counts=counts, lanes=_lanes(window, name, scene), speeds=_speeds(window, name, counts, scene)
+            )
+            for name, counts in lines.items()
+        ],
         zones=[_zone(name, z, window.seen_ms) for name, z in zones.items()],
         movements=_movements(window, places_of(scene) if scene is not None else None),
         revision=window.revision,
@@ -225,6 +239,18 @@ def _lanes(window: Window, line: str, scene: Scene | None) -> list[LaneFlow]:
         if name == line:
             lanes.setdefault(lane, []).append(FlowCount(direction=Way(way), label=label, count=count))
     return [LaneFlow(lane=lane, counts=counts) for lane, counts in lanes.items()]
+
+
+def _speeds(window: Window, line: str, counts: list[FlowCount], scene: Scene | None) -> list[FlowSpeed]:
+    """Of each direction in which something was counted; nothing where no speed can be known."""
+    if scene is None or scene.calibration is None:
+        return []
+    out = []
+    for way in sorted({c.direction for c in counts}):
+        known = window.speeds.get(f"{line}|{way.value}", [])
+        mean, median = mean_and_median(known)
+        out.append(FlowSpeed(direction=way, speeds=len(known), mean_kmh=mean, median_kmh=median))
+    return out
 
 
 def _zone(name: str, z: ZoneSum, seen_ms: int) -> ZoneFlow:

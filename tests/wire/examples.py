@@ -9,6 +9,7 @@ from pipeline.core.model import (
     Anchor,
     Beginning,
     Boxes,
+    Calibration,
     Camera,
     CameraState,
     Clock,
@@ -23,9 +24,11 @@ from pipeline.core.model import (
     Entered,
     Flow,
     FlowCount,
+    FlowSpeed,
     Frame,
     Gap,
     GapReason,
+    GroundPoint,
     Group,
     Header,
     Health,
@@ -47,6 +50,8 @@ from pipeline.core.model import (
     Record,
     Scene,
     Size,
+    Speed,
+    SpeedTrap,
     Tick,
     Unfinished,
     Way,
@@ -56,6 +61,7 @@ from pipeline.core.model import (
 from pipeline.core.movements import Journey, Learned
 from pipeline.core.rollup import Member
 from pipeline.core.scene import Memory
+from pipeline.core.speed import Motion, Passed, Spot
 from pipeline.core.tracking import Branch, Track
 from pipeline.core.windows import Window, Windows, ZoneSum
 from pipeline.core.zones import Presence
@@ -91,6 +97,19 @@ MEASURED = Scene(
     anchors={"truck": Anchor.CENTRE},
     movements=[Declared(name="through", origin="stop/to_right", destination="box", legal=False)],
 )
+CALIBRATED = Scene(
+    drawn_on=Size(1280, 704),
+    revision=3,
+    lines=[Line(name="a", start=(0.1, 0.5), end=(0.9, 0.5)), Line(name="b", start=(0.1, 0.7), end=(0.9, 0.7))],
+    calibration=Calibration(
+        points=[
+            GroundPoint(at=(0.2, 0.8), metres=(0.0, 0.0)), GroundPoint(at=(0.8, 0.8), metres=(8.0, 0.0)),
+            GroundPoint(at=(0.35, 0.4), metres=(0.0, 40.0)), GroundPoint(at=(0.65, 0.4), metres=(8.0, 40.0)),
+        ],
+        ground_sd_m=0.1,
+    ),
+    speed_traps=[SpeedTrap(name="run", start="a", end="b", metres=21.5, sd_m=0.1)],
+)  # fmt: skip
 
 RECORDS = {
     "frame": Record(HEADER, Frame(b"\xff\xd8 not really a picture \xff\xd9")),
@@ -118,6 +137,7 @@ RECORDS = {
     ),
     "scene": Record(CONTROL, SCENE),
     "scene-measured": Record(CONTROL, MEASURED),
+    "scene-calibrated": Record(CONTROL, CALIBRATED),
     "tick": Record(CONTROL, Tick(state=CameraState.BACKOFF)),
     "gap": Record(CONTROL, Gap(from_ms=1, to_ms=2, reason=GapReason.OVERFLOW, frames=3)),
     "closed": Record(CONTROL, Closed(last_seq=6, reason="stopped")),
@@ -168,6 +188,14 @@ EVENTS = {
         probability=0.75, learned=12, x=0.4, y=0.5, **ROAD_USER,
     ),
     "health": HEALTH_CHANGE,
+    "crossing-fast": Crossing(
+        id="0f3a/north-1/41-7-0/stop/3", line="stop", direction=Way.TO_LEFT, x=0.4, y=0.5, captured_sd_ms=12.5, speed_kmh=51.25,
+        speed_sd_kmh=1.5, valid=False, **ROAD_USER,
+    ),
+    "speed": Speed(
+        id="0f3a/north-1/41-7-0/b/1/run", trap="run", from_line="a", line="b", direction=Way.TO_RIGHT, seconds=1.5, metres=21.5,
+        speed_kmh=51.6, speed_sd_kmh=0.75, **ROAD_USER,
+    ),
 }  # fmt: skip
 FLOW = Flow(
     place="north-1",
@@ -199,12 +227,28 @@ FLOW = Flow(
     ],
     scene_revision=2,
 )
+FLOWS = {
+    "flow": FLOW,
+    "flow-fast": Flow(
+        place="north-1", kind="camera", start_ms=1767225600000, window_ms=30000, coverage=1.0,
+        lines=[
+            LineFlow(
+                line="stop", counts=[FlowCount(direction=Way.TO_RIGHT, label="car", count=4)],
+                speeds=[FlowSpeed(direction=Way.TO_RIGHT, speeds=3, mean_kmh=50.5, median_kmh=51.0)],
+            )
+        ],
+        zones=[],
+    ),
+}  # fmt: skip
 TRACKS = LiveTracks(
     camera="north-1",
     epoch=41,
     seq=7,
     captured_ms=1767225600123,
-    tracks=[LiveTrack("41-7-0", "car", 0.1, 0.2, 0.3, 0.4, 0.8712)],
+    tracks=[
+        LiveTrack("41-7-0", "car", 0.1, 0.2, 0.3, 0.4, 0.8712),
+        LiveTrack("41-7-1", "bus", 0.5, 0.2, 0.7, 0.4, 0.75, 51.25, 1.5),
+    ],
 )
 MEMBER = Member(group="ring", group_revision=3, expected=2, flow=FLOW)
 VALUES = {
@@ -253,6 +297,12 @@ SNAPSHOT = Snapshot(
         },
         flow={"vehicle": FlowField.empty(16 / 9).learned([(0.5, 0.25, 0.5, 0.5, 1.0)])},
         flows={1: {"vehicle": FlowField.empty(16 / 9).learned([(0.5, 0.5, 0.25, 0.5, 1.0)])}},
+        motions={
+            "41-2-0": Motion(
+                spots=[Spot(1767225600000.0, 2.5, 30.25, 0.25, 0.0, 0.5, 2)], passed={"stop": Passed(1767225600023, 12.5)},
+                made_ms=1767225600023, kmh=51.25, sd_kmh=1.5,
+            )
+        },
         crowds={"box": Crowd(since_ms=1767225599123, peak=9, id="0f3a/north-1/box/overcrowded/41-5", revision=1)},
         learned=Learned(counts={"stop": {"box": 4}, "stop|15": {"box": 3}}),
         model="yolov8n@f59b3d833e2f",
@@ -261,6 +311,7 @@ SNAPSHOT = Snapshot(
                 Window(
                     start_ms=1767225600000, seen_ms=123, counts={"stop|to_right|car": 1}, zones={"box": ZoneSum(123, 100, 2)}, revision=0,
                     changed=False, lanes={"stop|fast|to_right|car": 1}, movements={"stop|box|car": 1},
+                    speeds={"stop|to_right": [51.25]},
                 )
             ]
         ),

@@ -30,7 +30,7 @@ from pipeline.wire.codec import (
     encode_tracks,
 )
 from tests.core.road import Log, Vehicle, run
-from tests.wire.examples import EVENTS, FLOW, MEMBER, RECORDS, SNAPSHOT, TRACKS, VALUES
+from tests.wire.examples import EVENTS, FLOWS, MEMBER, RECORDS, SNAPSHOT, TRACKS, VALUES
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -45,7 +45,7 @@ def memory():
 def everything():
     out = {f"record-{name}": encode_record(record) for name, record in RECORDS.items()}
     out |= {f"event-{name}": encode_event(event) for name, event in EVENTS.items()}
-    out |= {"flow": encode_flow(FLOW), "tracks": encode_tracks(TRACKS)}
+    out |= {name: encode_flow(flow) for name, flow in FLOWS.items()} | {"tracks": encode_tracks(TRACKS)}
     out["member"] = encode_member(MEMBER)
     plain = {f"value-{name}": encode_json(value) for name, value in VALUES.items()}
     plain |= {"memory": encode_json(memory()), "snapshot": encode_json(SNAPSHOT)}
@@ -89,7 +89,7 @@ def event(name, headers, value):
 
 
 def flow(name, headers, value):
-    assert decode_flow(headers, value) == FLOW
+    assert decode_flow(headers, value) == FLOWS[name]
 
 
 def tracks(name, headers, value):

@@ -40,6 +40,7 @@ class EventType(StrEnum):
     """What kind of event."""
 
     CROSSING = "crossing"
+    SPEED = "speed"
     ENTERED = "entered"
     LEFT = "left"
     OVERCROWDED = "overcrowded"

@@ -95,6 +95,7 @@ export const eventPlace = (event) =>
 export function eventWords(event) {
   switch (event.type) {
     case "crossing": return event.direction_name ?? wayName(null, event.direction);
+    case "speed": return `${event.trap}: ${Math.round(event.speed_kmh)} km/h, ± ${Math.max(1, Math.round(event.speed_sd_kmh))}`;
     case "entered": return event.began === "appeared" ? "first seen inside" : "came in";
     case "left": return `${event.ended === "crossed" ? "left" : event.ended === "lost" ? "lost from sight" : "no longer watched"} after ${span(event.dwell_ms)}`;
     case "overcrowded": return `overcrowded, up to ${event.vehicles} vehicles, ${event.end_ms === undefined ? "goes on" : `for ${span(event.end_ms - event.captured_ms)}`}`;
