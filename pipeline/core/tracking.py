@@ -61,6 +61,9 @@ class TrackingPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     speed_heights: float = 10.0  # standard deviation of an unknown speed, in box heights per second
     still_heights: float = 0.5  # and of that of a vehicle that stands
     grows: float = 0.5  # and of how fast its box grows
+    absent: float = (
+        12.0  # who was seen once and not for a second since is so much less likely there (-2 log likelihood)
+    )
     still_share: float = 0.08  # newborn tracks that stand
     flow_spread: float = 0.25  # vehicles differ from the flow by this share of its speed
     flow_doubt: float = 2.0  # so many vehicles seen make the flow as likely as anything else
@@ -305,7 +308,12 @@ def _costs(rows: _Rows, tracks: Sequence[Track], view: Look, policy: TrackingPol
     detected = 2 * math.log(policy.detected / (1 - policy.detected))
     part = np.zeros(len(view.labels))
     part[list(view.part({}))] = policy.part_cost
-    cost = far + density + new + (rows.cost[:, None] + part + (4 * math.log(2 * math.pi) - detected))
+    missed = (
+        np.minimum(rows.dt - rows.dt.min(), 2.0)
+        * policy.absent
+        * np.array([tracks[i].sightings == 1 for i in rows.owner])
+    )
+    cost = far + density + new + ((rows.cost + missed)[:, None] + part + (4 * math.log(2 * math.pi) - detected))
     row_kinds = [tracks[i].kind for i in rows.owner]
     kinds = {k: n for n, k in enumerate({*row_kinds, *view.kinds})}
     same = np.array([kinds[k] for k in row_kinds])[:, None] == np.array([kinds[k] for k in view.kinds])
