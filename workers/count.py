@@ -7,6 +7,7 @@ from collections import Counter
 from contextlib import ExitStack, aclosing, closing
 from datetime import datetime
 from pathlib import Path
+from statistics import median
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
@@ -20,7 +21,7 @@ from pipeline.adapters.survey_files import SurveyFiles
 from pipeline.adapters.video import Probe, VideoSource, probe
 from pipeline.adapters.yolo import Yolo, load_model
 from pipeline.config import load_scene
-from pipeline.core.model import ID_PATTERN, Camera, CameraId, Scene, Way
+from pipeline.core.model import ID_PATTERN, Camera, CameraId, Crossing, Scene, Way
 from pipeline.core.scene import ScenePolicy
 from pipeline.core.windows import WindowPolicy
 from pipeline.errors import Fatal
@@ -210,9 +211,9 @@ async def _run(
                 if isinstance(thing, Counted):
                     found.append(thing)
                     if files is not None:
-                        files.event(thing.crossing, thing.file, thing.t_seconds, shows=shows[thing.file])
+                        files.event(thing.event, thing.file, thing.t_seconds, shows=shows[thing.file])
                 elif isinstance(thing, Place):
-                    _advance(bar, bars[thing.file], thing, len(found))
+                    _advance(bar, bars[thing.file], thing, sum(isinstance(c.event, Crossing) for c in found))
                 elif files is not None:
                     files.flow(thing)
         for task in tasks:  # files often declare more frames than they hold
@@ -244,8 +245,13 @@ def _advance(bar: Progress, task: TaskID, place: Place, crossings: int) -> None:
 
 
 def _table(counted: list[Counted], scene: Scene) -> Table:
-    """Line and direction down, classes across."""
-    tally = Counter((c.crossing.line, c.crossing.direction, c.crossing.label) for c in counted)
+    """Line and direction down, classes across; and the median of the speeds that are known."""
+    crossed = [c.event for c in counted if isinstance(c.event, Crossing)]
+    tally = Counter((c.line, c.direction, c.label) for c in crossed)
+    fast: dict[tuple[str, Way], list[float]] = {}
+    for c in crossed:
+        if c.speed_kmh is not None:
+            fast.setdefault((c.line, c.direction), []).append(c.speed_kmh)
     labels = sorted({label for _, _, label in tally})
     table = Table(title="Crossings", title_justify="left")
     table.add_column("line")
@@ -253,11 +259,17 @@ def _table(counted: list[Counted], scene: Scene) -> Table:
     for label in labels:
         table.add_column(label, justify="right")
     table.add_column("all", justify="right", style="bold")
+    if scene.calibration is not None:
+        table.add_column("km/h", justify="right")
     for line in scene.lines:
         for way, nickname in ((Way.TO_RIGHT, line.to_right), (Way.TO_LEFT, line.to_left)):
             row = [tally[line.name, way, label] for label in labels]
             shown = f"{nickname} ({way.value})" if nickname else way.value
-            table.add_row(line.name, shown, *map(str, row), str(sum(row)))
+            cells = [line.name, shown, *map(str, row), str(sum(row))]
+            if scene.calibration is not None:
+                known = fast.get((line.name, way))
+                cells.append(f"{median(known):.0f}" if known else "-")
+            table.add_row(*cells)
     return table
 
 

@@ -17,6 +17,7 @@ COMMANDS = {
     "up": ("workers.up:up", "Run every process on this machine, given a Kafka."),
     "count": ("workers.count:count", "Count vehicles in video files, without any broker."),
     "truth": ("workers.truth:truth", "Count by eye, to know how well a camera is counted: new."),
+    "calibrate": ("workers.calibrate:calibrate", "Show how good a camera's metres are, for speeds."),
     "evaluate": ("workers.evaluate:evaluate", "Score a run against what truly happened."),
     "cameras": ("workers.registry:cameras", "Register cameras: apply, list, remove."),
     "scenes": ("workers.registry:scenes", "Register lines and zones of cameras: apply, list."),

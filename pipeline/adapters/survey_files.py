@@ -16,15 +16,15 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from pipeline.core.model import Crossing, Flow
+from pipeline.core.model import Crossing, Flow, Speed
 from pipeline.errors import Fatal
 
 EVENT_COLUMNS = (
     "type", "camera", "line", "direction", "direction_name", "class", "captured_ms", "local_time", "file", "t_seconds", "x", "y",
-    "score", "track", "id",
+    "score", "speed_kmh", "speed_sd_kmh", "trap", "from_line", "metres", "seconds", "track", "id",
 )  # fmt: skip
 FLOW_COLUMNS = (
-    "camera", "start_ms", "local_time", "window_s", "coverage", "line", "direction", "class", "count", "revision",
+    "camera", "start_ms", "local_time", "window_s", "coverage", "line", "direction", "class", "count", "speeds", "mean_kmh", "median_kmh", "revision",
 )  # fmt: skip
 
 
@@ -55,10 +55,10 @@ class SurveyFiles:
         self._events.writerow(EVENT_COLUMNS)
         csv.writer(self._files["flow.csv"]).writerow(FLOW_COLUMNS)
 
-    def event(self, crossing: Crossing, file: str, t_seconds: float, *, shows: str | None = None) -> None:
-        """Add one crossing; `shows` is the simulated camera whose film the file is, for events.jsonl only."""
-        row = msgspec.to_builtins(crossing) | {
-            "file": file, "t_seconds": t_seconds, "local_time": self._local(crossing.captured_ms),
+    def event(self, event: Crossing | Speed, file: str, t_seconds: float, *, shows: str | None = None) -> None:
+        """Add one crossing or speed; `shows` is the simulated camera whose film the file is, for events.jsonl only."""
+        row = msgspec.to_builtins(event) | {
+            "file": file, "t_seconds": t_seconds, "local_time": self._local(event.captured_ms),
         }  # fmt: skip
         if shows is not None:
             row["shows"] = shows
@@ -111,13 +111,19 @@ class SurveyFiles:
             raise Fatal(f"--out {self.out}: cannot write there: {exc.strerror or exc}") from exc
 
     def _flow_rows(self, flow: Flow) -> list[list[object]]:
-        """One row per line, way and class; a line where nothing crossed has one row with count 0."""
+        """One row per line, way and class; a line where nothing crossed has one row with count 0.
+
+        Speeds are of the line and way, of all classes together; empty where none is known.
+        """
         place = [flow.place, flow.start_ms, self._local(flow.start_ms), flow.window_ms / 1000, flow.coverage]
         rows: list[list[object]] = []
         for line in flow.lines:
-            rows += [[*place, line.line, c.direction.value, c.label, c.count, flow.revision] for c in line.counts]
+            fast = {s.direction: [s.speeds, s.mean_kmh, s.median_kmh] for s in line.speeds}
+            for c in line.counts:
+                speeds = ["" if v is None else v for v in fast.get(c.direction, [None] * 3)]
+                rows.append([*place, line.line, c.direction.value, c.label, c.count, *speeds, flow.revision])
             if not line.counts:
-                rows.append([*place, line.line, "", "", 0, flow.revision])
+                rows.append([*place, line.line, "", "", 0, "", "", "", flow.revision])
         return rows
 
     def _local(self, ms: int) -> str:

@@ -1,6 +1,7 @@
 """Cameras, groups and scenes as people write them, each with the rules it must obey by itself."""
 
 import itertools
+import math
 from datetime import datetime
 from functools import lru_cache
 from typing import Annotated, Literal
@@ -12,9 +13,23 @@ from msgspec import Meta
 from pipeline.config.checks import SIZE_PATTERN
 from pipeline.config.reading import did_you_mean, shown
 from pipeline.config.settings import Positive, Settings, Text
+from pipeline.core.calibration import CalibrationError, fitted
 from pipeline.core.credentials import holds_credentials
 from pipeline.core.geometry import turn
-from pipeline.core.model import Line, Name, Point, Scene, Share, Size, Zone
+from pipeline.core.model import (
+    Calibration,
+    GroundPoint,
+    KnownPose,
+    Line,
+    Name,
+    Point,
+    Scene,
+    Share,
+    Size,
+    SpeedTrap,
+    StraightRoad,
+    Zone,
+)
 from pipeline.simulate import address
 
 SCHEMES = ("rtsp", "rtsps", "file", *address.SCHEMES)
@@ -162,6 +177,133 @@ class ZoneEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             )
 
 
+class GroundPointEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A point of the road that can be found in the picture."""
+
+    at: End
+    metres: Annotated[
+        tuple[float, float], Meta(description="[x, y] where it is on the road, in metres, in any right-angled axes")
+    ]
+
+
+class MarkEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A mark on a straight road, like the beginning of a dash."""
+
+    at: End
+    along: Annotated[float, Meta(description="how far along the road it is, in metres from any beginning")]
+
+
+class StraightRoadEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A straight lane of known width and marks along it."""
+
+    left: Annotated[list[Corner], Meta(min_length=2, description="points on the lane's left edge, [x, y] in shares")]
+    right: Annotated[list[Corner], Meta(min_length=2, description="points on its right edge")]
+    width: Annotated[float, Meta(gt=0, le=100, description="from edge to edge, in metres")]
+    marks: Annotated[list[MarkEntry], Meta(min_length=2, description="marks a known distance apart along the road")]
+    focal_px: Annotated[
+        Positive | None, Meta(description="focal length in pixels of drawn_on; none: found out, which is less sure")
+    ] = None
+
+
+class PoseEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the camera hangs, and how well each value is known (its standard deviation)."""
+
+    height: Annotated[float, Meta(gt=0, le=1000, description="of the lens above the road, in metres")]
+    tilt: Annotated[float, Meta(ge=0, le=90, description="degrees that it looks below the horizon")]
+    focal_px: Annotated[Positive | None, Meta(description="focal length in pixels of drawn_on; or field_of_view")] = (
+        None
+    )
+    field_of_view: Annotated[float, Meta(gt=0, lt=180, description="horizontal, in degrees; or focal_px")] | None = None
+    pan: Annotated[float, Meta(ge=-360, le=360, description="degrees to the right of the metres' second axis")] = 0.0
+    roll: Annotated[float, Meta(ge=-45, le=45, description="degrees that it leans clockwise, seen from behind")] = 0.0
+    k1: Annotated[float, Meta(ge=-2, le=2, description="radial distortion (Brown)")] = 0.0
+    k2: Annotated[float, Meta(ge=-2, le=2)] = 0.0
+    height_sd: Annotated[float, Meta(ge=0, description="metres")] = 0.1
+    tilt_sd: Annotated[float, Meta(ge=0, description="degrees")] = 0.2
+    roll_sd: Annotated[float, Meta(ge=0, description="degrees")] = 0.2
+    focal_sd: Annotated[float, Meta(ge=0, description="a share of the focal length")] = 0.01
+
+    def __post_init__(self) -> None:
+        """Refuse no focal length, or two."""
+        if (self.focal_px is None) == (self.field_of_view is None):
+            raise ValueError("needs focal_px or field_of_view, one of the two")
+
+    def pose(self, width_px: int) -> KnownPose:
+        """The same in the core's words."""
+        if self.field_of_view is not None:
+            focal = width_px / 2 / math.tan(math.radians(self.field_of_view) / 2)
+        else:
+            focal = float(self.focal_px or 0)
+        return KnownPose(
+            height_m=self.height, tilt_deg=self.tilt, focal_px=focal, pan_deg=self.pan, roll_deg=self.roll, k1=self.k1, k2=self.k2,
+            height_sd_m=self.height_sd, tilt_sd_deg=self.tilt_sd, roll_sd_deg=self.roll_sd, focal_sd=self.focal_sd,
+        )  # fmt: skip
+
+
+class CalibrationEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What makes metres of the picture: points, a straight road, or the camera's pose; one of the three."""
+
+    points: (
+        Annotated[list[GroundPointEntry], Meta(min_length=4, description="points measured on the road, four at least")]
+        | None
+    ) = None
+    road: StraightRoadEntry | None = None
+    pose: PoseEntry | None = None
+    picture_sd_px: Annotated[
+        Positive, Meta(description="how well points were found in the picture: standard deviation, pixels of drawn_on")
+    ] = 2.0
+    ground_sd: Annotated[float, Meta(ge=0, description="and on the road, in metres")] = 0.05
+    valid: (
+        Annotated[
+            list[Corner],
+            Meta(min_length=3, description="where speeds are measured: a polygon; none: around what was measured"),
+        ]
+        | None
+    ) = None
+
+    def __post_init__(self) -> None:
+        """Refuse none or several forms, and a polygon that crosses itself."""
+        wrong = []
+        forms = [name for name in ("points", "road", "pose") if getattr(self, name) is not None]
+        if len(forms) != 1:
+            wrong.append(f"needs one of points, road and pose, got {' and '.join(forms) or 'none'}")
+        if self.valid is not None and crossing_sides(self.valid):
+            wrong.append("the outline of valid crosses itself (write the corners in order, once around)")
+        if wrong:
+            raise ValueError("; ".join(wrong))
+
+    def calibration(self, drawn_on: Size) -> Calibration:
+        """The same in the core's words."""
+        return Calibration(
+            points=None if self.points is None else [GroundPoint(at=p.at, metres=p.metres) for p in self.points],
+            road=None
+            if self.road is None
+            else StraightRoad(
+                left=self.road.left,
+                right=self.road.right,
+                width_m=self.road.width,
+                marks=[mark.at for mark in self.road.marks],
+                along_m=[mark.along for mark in self.road.marks],
+                focal_px=self.road.focal_px,
+            ),
+            pose=None if self.pose is None else self.pose.pose(drawn_on.width),
+            picture_sd_px=self.picture_sd_px,
+            ground_sd_m=self.ground_sd,
+            valid=self.valid,
+        )
+
+
+class SpeedTrapEntry(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"start": "from", "end": "to"}
+):
+    """Two lines a known distance apart along the road; speeds are told both ways."""
+
+    start: Annotated[Name, Meta(description="a line of this scene")]
+    end: Annotated[Name, Meta(description="another one")]
+    metres: Annotated[float, Meta(gt=0, le=100_000, description="from line to line, along the road")]
+    sd: Annotated[float, Meta(ge=0, description="how well that is known: standard deviation, metres")] = 0.2
+
+
 class SceneEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a camera's pictures are measured by."""
 
@@ -174,11 +316,30 @@ class SceneEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     ]
     lines: dict[Name, LineEntry] = {}
     zones: dict[Name, ZoneEntry] = {}
+    calibration: Annotated[
+        CalibrationEntry | None, Meta(description="for speeds; gantry calibrate shows its worth")
+    ] = None
+    speed_traps: Annotated[dict[Name, SpeedTrapEntry], Meta(description="by name; need no calibration")] = {}
 
     def __post_init__(self) -> None:
-        """Refuse two places of one name."""
+        """Refuse two places of one name, speed traps without their lines, and what makes no plane of the road."""
+        wrong = []
         if twice := sorted(self.lines.keys() & self.zones.keys()):
-            raise ValueError(f"places of a scene need different names; a line and a zone are both {', '.join(twice)}")
+            wrong.append(f"places of a scene need different names; a line and a zone are both {', '.join(twice)}")
+        for name, trap in self.speed_traps.items():
+            lost = [f"{end}{did_you_mean(end, self.lines)}" for end in (trap.start, trap.end) if end not in self.lines]
+            if lost:
+                wrong.append(f"speed trap {name} needs lines of this scene; there is no {' and no '.join(lost)}")
+            if trap.start == trap.end:
+                wrong.append(f"speed trap {name} needs two different lines, got {trap.start} twice")
+        if self.calibration is not None:
+            size = Size.parse(self.drawn_on)
+            try:
+                fitted(self.calibration.calibration(size), size)
+            except CalibrationError as exc:
+                wrong.append(f"calibration: {exc}")
+        if wrong:
+            raise ValueError("; ".join(wrong))
 
     def scene(self) -> Scene:
         """The same in the core's words, not yet registered (revision 0)."""
@@ -189,6 +350,11 @@ class SceneEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
                 for n, e in self.lines.items()
             ],
             zones=[Zone(name=n, points=e.points, classes=e.classes) for n, e in self.zones.items()],
+            calibration=None if self.calibration is None else self.calibration.calibration(Size.parse(self.drawn_on)),
+            speed_traps=[
+                SpeedTrap(name=n, start=e.start, end=e.end, metres=e.metres, sd_m=e.sd)
+                for n, e in self.speed_traps.items()
+            ],
         )
 
 

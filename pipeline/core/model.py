@@ -226,6 +226,74 @@ class Zone(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     classes: list[str] | None = None
 
 
+class GroundPoint(msgspec.Struct, frozen=True, kw_only=True):
+    """A point of the road that was found in the picture and measured outside."""
+
+    at: tuple[Share, Share]  # in the picture
+    metres: tuple[float, float]  # on the road, in any right-angled axes
+
+
+class StraightRoad(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A straight lane of known width with marks at known places along it; the camera does not lean (roll 0)."""
+
+    left: Annotated[list[tuple[Share, Share]], Meta(min_length=2)]  # points of its left edge
+    right: Annotated[list[tuple[Share, Share]], Meta(min_length=2)]
+    width_m: Annotated[float, Meta(gt=0)]
+    marks: Annotated[list[tuple[Share, Share]], Meta(min_length=2)]  # in the lane or on its edges, any order
+    along_m: Annotated[list[float], Meta(min_length=2)]  # how far along the road each mark is
+    focal_px: Annotated[float, Meta(gt=0)] | None = None  # at the drawn size; None: found out from the points
+
+
+class KnownPose(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where the camera hangs and looks, each with its standard deviation. Degrees as people measure them."""
+
+    height_m: Annotated[float, Meta(gt=0)]
+    tilt_deg: Annotated[float, Meta(ge=0, le=90)]  # below the horizon
+    focal_px: Annotated[float, Meta(gt=0)]  # at the drawn size
+    pan_deg: float = 0.0  # to the right of the metres' second axis
+    roll_deg: Annotated[float, Meta(ge=-45, le=45)] = 0.0  # clockwise, seen from behind the camera
+    k1: float = 0.0  # Brown's radial distortion, of the plane at distance 1
+    k2: float = 0.0
+    height_sd_m: Annotated[float, Meta(ge=0)] = 0.1
+    tilt_sd_deg: Annotated[float, Meta(ge=0)] = 0.2
+    roll_sd_deg: Annotated[float, Meta(ge=0)] = 0.2
+    focal_sd: Annotated[float, Meta(ge=0)] = 0.01  # as a share of the focal length
+
+
+class Calibration(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What people measured so that places in the picture are places on the road; exactly one of the three forms.
+
+    It is kept as measured: `pipeline.core.calibration` makes the plane of it, always the same one.
+    """
+
+    points: list[GroundPoint] | None = None
+    road: StraightRoad | None = None
+    pose: KnownPose | None = None
+    picture_sd_px: Annotated[float, Meta(gt=0)] = 2.0  # how well points were found in the picture, at the drawn size
+    ground_sd_m: Annotated[float, Meta(ge=0)] = 0.05  # and on the road
+    valid: Annotated[list[tuple[Share, Share]], Meta(min_length=3)] | None = None  # None: around what was measured
+
+    def __post_init__(self) -> None:
+        """Refuse none or several forms."""
+        if sum(form is not None for form in (self.points, self.road, self.pose)) != 1:
+            raise ValueError("a calibration needs exactly one of points, road and pose")
+
+
+class SpeedTrap(msgspec.Struct, frozen=True, kw_only=True, rename={"start": "from", "end": "to"}):
+    """Two lines a known distance apart: the time between them tells the speed, either way."""
+
+    name: Name
+    start: Name
+    end: Name
+    metres: Annotated[float, Meta(gt=0)]  # along the road
+    sd_m: Annotated[float, Meta(ge=0)] = 0.2
+
+    def __post_init__(self) -> None:
+        """Refuse a trap of one line."""
+        if self.start == self.end:
+            raise ValueError(f"speed trap {self.name!r} needs two different lines, got {self.start!r} twice")
+
+
 class Scene(
     msgspec.Struct,
     frozen=True,
@@ -240,12 +308,17 @@ class Scene(
     revision: int = 0
     lines: list[Line] = []
     zones: list[Zone] = []
+    calibration: Calibration | None = None
+    speed_traps: list[SpeedTrap] = []
 
     def __post_init__(self) -> None:
-        """Refuse two lines or zones of one name."""
+        """Refuse two lines or zones of one name, and speed traps between lines that are not there."""
         names = [line.name for line in self.lines] + [zone.name for zone in self.zones]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"lines and zones of a scene need different names, got twice: {', '.join(twice)}")
+        known = {line.name for line in self.lines}
+        if lost := sorted({end for trap in self.speed_traps for end in (trap.start, trap.end)} - known):
+            raise ValueError(f"speed traps name lines that the scene does not have: {', '.join(lost)}")
 
 
 Control = Opened | Scene | Tick | Gap | Closed
@@ -295,9 +368,37 @@ class Crossing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
     scene_revision: int
     epoch: int
     revision: int = 0
+    speed_kmh: float | None = None  # at the crossing, on the calibrated road; None: not known well enough
+    speed_sd_kmh: float | None = None  # its standard deviation
 
 
-Event = Crossing
+class Speed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="speed", tag_field="type"):
+    """One vehicle took so long between two lines a known distance apart.
+
+    line, direction and captured_ms are those of the second crossing; the speed is the mean over the distance.
+    """
+
+    id: str  # deterministic: a replay gives the same one
+    camera: CameraId
+    trap: str
+    from_line: str
+    line: str
+    direction: Way
+    direction_name: str | None = None
+    label: str = msgspec.field(name="class")
+    captured_ms: int
+    seconds: float
+    metres: float
+    speed_kmh: float
+    speed_sd_kmh: float
+    track: str
+    clock: Clock
+    scene_revision: int
+    epoch: int
+    revision: int = 0
+
+
+Event = Crossing | Speed
 """Every kind of traffic event; a tagged union as more kinds come."""
 
 
@@ -309,11 +410,21 @@ class FlowCount(msgspec.Struct, frozen=True, kw_only=True):
     count: int
 
 
-class LineFlow(msgspec.Struct, frozen=True, kw_only=True):
+class FlowSpeed(msgspec.Struct, frozen=True, kw_only=True):
+    """How fast vehicles went one way over one line: of those whose speed is known. None: of none, or not kept."""
+
+    direction: Way
+    speeds: int  # so many are known
+    mean_kmh: float | None
+    median_kmh: float | None  # only in the shortest windows: medians cannot be summed up
+
+
+class LineFlow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What crossed one line in a window. A class that is not listed had 0 - as far as `coverage` saw."""
 
     line: str
     counts: list[FlowCount]
+    speeds: list[FlowSpeed] = []  # of calibrated cameras: each direction in which something was counted
 
 
 class ZoneFlow(msgspec.Struct, frozen=True, kw_only=True):
@@ -356,6 +467,8 @@ class LiveTrack(msgspec.Struct, frozen=True, array_like=True):
     x2: float
     y2: float
     score: float
+    speed_kmh: float | None = None
+    speed_sd_kmh: float | None = None
 
 
 class LiveTracks(msgspec.Struct, frozen=True, kw_only=True):
@@ -368,7 +481,7 @@ class LiveTracks(msgspec.Struct, frozen=True, kw_only=True):
     tracks: list[LiveTrack]
 
 
-Output = Crossing | Flow | LiveTracks
+Output = Crossing | Speed | Flow | LiveTracks
 """What track says of one record."""
 
 

@@ -25,7 +25,7 @@ from typing import TypeVar
 
 import msgspec
 
-from pipeline.core.model import Flow, FlowCount, GroupId, LineFlow, Way, ZoneFlow
+from pipeline.core.model import Flow, FlowCount, FlowSpeed, GroupId, LineFlow, Way, ZoneFlow
 from pipeline.errors import Poison
 
 SNAPSHOT_VERSION = 1
@@ -33,6 +33,10 @@ SNAPSHOT_VERSION = 1
 
 Counts = tuple[tuple[str, str, int], ...]
 """(direction, class, count), sorted."""
+
+
+Means = tuple[tuple[str, int, float | None], ...]
+"""(direction, number of known speeds, their mean in km/h), sorted. Medians cannot be summed up and are not kept."""
 
 
 Position = tuple[int, int]
@@ -107,6 +111,7 @@ class Part(msgspec.Struct, frozen=True, array_like=True):
     lines: tuple[tuple[str, Counts], ...]
     zones: tuple[tuple[str, float | None, int | None, float | None], ...]  # name, mean, max, occupied share
     scene_revision: int | None = None
+    speeds: tuple[tuple[str, Means], ...] = ()  # by line
 
 
 class Rollup(msgspec.Struct, frozen=True, array_like=True):
@@ -369,7 +374,17 @@ def _part(flow: Flow, order: tuple[int, int, int]) -> Part:
             ((z.zone, z.mean_vehicles, z.max_vehicles, z.occupied_share) for z in flow.zones), key=lambda zone: zone[0]
         )
     )
-    return Part(order, flow.coverage, lines, zones, flow.scene_revision)
+    speeds = tuple(
+        sorted(
+            (
+                (line.line, tuple(sorted((s.direction.value, s.speeds, s.mean_kmh) for s in line.speeds)))
+                for line in flow.lines
+                if line.speeds
+            ),
+            key=lambda line: line[0],
+        )
+    )
+    return Part(order, flow.coverage, lines, zones, flow.scene_revision, speeds)
 
 
 def _counts(counter: Counter[tuple[str, str]]) -> Counts:
@@ -406,12 +421,17 @@ def _window(state: Rollup, window: int, begin: int, policy: RollupPolicy) -> _Wi
     expected = max((part.order[1:] for _, part in mine), default=(0, 0))[1]
     owners = max(expected, reported, 1)
     lines: dict[str, Counter[tuple[str, str]]] = {}
+    speeds: dict[str, dict[str, list[tuple[int, float | None]]]] = {}
     zones: dict[str, list[tuple[float, float | None, int | None, float | None]]] = {}
     for source, part in mine:
         for line, counts in part.lines:
             sum_of = lines.setdefault(f"{source}/{line}" if group else line, Counter())
             for direction, label, count in counts:
                 sum_of[direction, label] += count
+        for line, means in part.speeds:
+            of_line = speeds.setdefault(f"{source}/{line}" if group else line, {})
+            for direction, known, mean in means:
+                of_line.setdefault(direction, []).append((known, mean))
         for zone, mean, most, occupied in part.zones:
             zones.setdefault(f"{source}/{zone}" if group else zone, []).append((part.coverage, mean, most, occupied))
     scenes = [part.scene_revision for _, part in mine if part.scene_revision is not None]
@@ -425,6 +445,7 @@ def _window(state: Rollup, window: int, begin: int, policy: RollupPolicy) -> _Wi
             LineFlow(
                 line=name,
                 counts=[FlowCount(direction=Way(d), label=label, count=n) for d, label, n in _counts(lines[name])],
+                speeds=[_speed(direction, parts) for direction, parts in sorted(speeds.get(name, {}).items())],
             )
             for name in sorted(lines)
         ],
@@ -442,6 +463,14 @@ def _window(state: Rollup, window: int, begin: int, policy: RollupPolicy) -> _Wi
         scene_revision=max(scenes) if scenes and not group else None,
     )
     return _Window(flow, len(mine), owners * (window // policy.part_ms))
+
+
+def _speed(direction: str, parts: list[tuple[int, float | None]]) -> FlowSpeed:
+    """The speeds of all parts together."""
+    known = [(n, mean) for n, mean in parts if n and mean is not None]
+    count = sum(n for n, _ in known)
+    mean = round(math.fsum(n * mean for n, mean in known) / count, 2) if count else None
+    return FlowSpeed(direction=Way(direction), speeds=count, mean_kmh=mean, median_kmh=None)
 
 
 def _mean(seen_and_value: Iterator[tuple[float, float | None]]) -> float | None:

@@ -28,6 +28,7 @@ from pipeline.core.model import (
     Record,
     Scene,
 )
+from pipeline.core.speed import Look, Motion, SpeedPolicy, clocked, moved, same_measure, shown
 from pipeline.core.tracking import Track, TrackingPolicy, follow
 from pipeline.core.windows import WindowPolicy, Windows, counted, passed, saw
 
@@ -37,6 +38,7 @@ class ScenePolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     tracking: TrackingPolicy = TrackingPolicy()
     crossing: CrossingPolicy = CrossingPolicy()
+    speed: SpeedPolicy = SpeedPolicy()
     windows: WindowPolicy = WindowPolicy()
     wait_for_close_ms: int = 30_000  # a moved camera's new epoch waits this long for the end of the old one
     held_records: int = 2_000  # and no more records than this wait
@@ -64,6 +66,7 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     scene: Scene | None = None
     tracks: list[Track] = []
     trails: dict[str, Trail] = {}
+    motions: dict[str, Motion] = {}  # by track; only where the scene measures speed
     windows: Windows = Windows()
     held: list[Record] = []  # records of a later epoch that must wait for the end of this one
 
@@ -228,7 +231,7 @@ def _open(memory: Memory, header: Header, opened: Opened) -> Memory:
     memory = msgspec.structs.replace(_blind(memory), opened=opened, closed=False)
     if opened.restarts or (memory.now_ms is not None and header.captured_ms < memory.now_ms):
         memory = msgspec.structs.replace(
-            memory, tracks=[], trails={}, now_ms=None if opened.restarts else memory.now_ms
+            memory, tracks=[], trails={}, motions={}, now_ms=None if opened.restarts else memory.now_ms
         )
     return memory
 
@@ -242,7 +245,8 @@ def _draw(memory: Memory, scene: Scene) -> Memory:
         track: msgspec.structs.replace(trail, lines={name: kept for name, kept in trail.lines.items() if name in same})
         for track, trail in memory.trails.items()
     }
-    return msgspec.structs.replace(memory, scene=scene, trails=trails)
+    motions = memory.motions if same_measure(memory.scene, scene) else {}
+    return msgspec.structs.replace(memory, scene=scene, trails=trails, motions=motions)
 
 
 def _look(memory: Memory, header: Header, seen: Detections, policy: ScenePolicy) -> tuple[Memory, list[Output]]:
@@ -267,13 +271,24 @@ def _look(memory: Memory, header: Header, seen: Detections, policy: ScenePolicy)
             trail, found = _measure(memory, header, track, trail, aspect, policy)
             crossings += found
         trails[track.id] = trail
+    look = Look(header, memory.scene, aspect, policy.speed)
+    motions = moved(memory.motions, tracks, seen, look)
+    crossers = {c.track for c in crossings}
+    before = {t.id: (t, memory.trails[t.id].foot, memory.trails[t.id].foot_ms) for t in tracks if t.id in crossers}
+    motions, crossings, speeds = clocked(motions, crossings, before, look)
     windows = counted(windows, crossings, policy.windows)
-    live = [_live(t, aspect) for t in tracks if t.seen_ms == header.captured_ms and t.weight >= sure]
-    memory = msgspec.structs.replace(memory, tracks=tracks, trails=trails, windows=windows, seen_ms=header.captured_ms)
-    shown = LiveTracks(
+    live = [
+        shown(_live(t, aspect), motions.get(t.id))
+        for t in tracks
+        if t.seen_ms == header.captured_ms and t.weight >= sure
+    ]
+    memory = msgspec.structs.replace(
+        memory, tracks=tracks, trails=trails, motions=motions, windows=windows, seen_ms=header.captured_ms
+    )
+    picture = LiveTracks(
         camera=memory.camera, epoch=header.epoch, seq=header.seq, captured_ms=header.captured_ms, tracks=live
     )
-    return memory, [*crossings, shown]
+    return memory, [*crossings, *speeds, picture]
 
 
 def _live(track: Track, aspect: float) -> LiveTrack:

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from pipeline.core.model import Crossing, Flow, FlowCount, LineFlow, Scene, Way, ZoneFlow
+from pipeline.core.model import Crossing, Flow, FlowCount, FlowSpeed, LineFlow, Scene, Way, ZoneFlow
+from pipeline.core.speed import mean_and_median
 
 
 class WindowPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -37,6 +38,7 @@ class Window(msgspec.Struct, frozen=True, array_like=True):
     zones: dict[str, ZoneSum] = {}
     revision: int = -1  # of the record last emitted; -1: none yet
     changed: bool = True  # since that record
+    speeds: dict[str, list[float]] = {}  # "line|way" -> km/h of those that are known
 
 
 class Windows(msgspec.Struct, frozen=True, array_like=True):
@@ -71,6 +73,10 @@ def counted(windows: Windows, crossings: Iterable[Crossing], policy: WindowPolic
         changed[start] = msgspec.structs.replace(
             window, counts={**window.counts, key: window.counts.get(key, 0) + 1}, changed=True
         )
+        if c.speed_kmh is not None:
+            way = f"{c.line}|{c.direction.value}"
+            speeds = {**changed[start].speeds, way: [*changed[start].speeds.get(way, []), c.speed_kmh]}
+            changed[start] = msgspec.structs.replace(changed[start], speeds=speeds)
     return _sorted(changed)
 
 
@@ -119,7 +125,10 @@ def _flow(window: Window, camera: str, scene: Scene | None, policy: WindowPolicy
         start_ms=window.start_ms,
         window_ms=policy.window_ms,
         coverage=round(seen / policy.window_ms, 4),
-        lines=[LineFlow(line=name, counts=counts) for name, counts in lines.items()],
+        lines=[
+            LineFlow(line=name, counts=counts, speeds=_speeds(window, name, counts, scene))
+            for name, counts in lines.items()
+        ],
         zones=[
             ZoneFlow(
                 zone=name,
@@ -132,6 +141,18 @@ def _flow(window: Window, camera: str, scene: Scene | None, policy: WindowPolicy
         revision=window.revision,
         scene_revision=scene.revision if scene else None,
     )
+
+
+def _speeds(window: Window, line: str, counts: list[FlowCount], scene: Scene | None) -> list[FlowSpeed]:
+    """Of each direction in which something was counted; nothing where no speed can be known."""
+    if scene is None or scene.calibration is None:
+        return []
+    out = []
+    for way in sorted({c.direction for c in counts}):
+        known = window.speeds.get(f"{line}|{way.value}", [])
+        mean, median = mean_and_median(known)
+        out.append(FlowSpeed(direction=way, speeds=len(known), mean_kmh=mean, median_kmh=median))
+    return out
 
 
 def _sorted(windows: Mapping[int, Window]) -> Windows:

@@ -105,6 +105,11 @@ def median(values: Sequence[float]) -> Estimate:
     return _bootstrap(values, lambda rows: np.median(rows, axis=-1))
 
 
+def percentile_85(values: Sequence[float]) -> Estimate:
+    """The 85th percentile, its range by bootstrap."""
+    return _bootstrap(values, lambda rows: np.percentile(rows, 85, axis=-1))
+
+
 def percentile_95(values: Sequence[float]) -> Estimate:
     """The 95th percentile, its range by bootstrap; of fewer than some 60 values it is little more than the largest."""
     return _bootstrap(values, lambda rows: np.percentile(rows, 95, axis=-1))

@@ -18,6 +18,7 @@ class Passage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     x: float | None = None  # where, in shares of the picture
     y: float | None = None
     speed_kmh: float | None = None
+    speed_sd_kmh: float | None = None  # how well a run says that it knows it
     optional: bool = False  # truth only: accepted whether it is counted or not
 
     @property

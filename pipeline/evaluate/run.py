@@ -31,6 +31,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     x: float | None = None
     y: float | None = None
     speed_kmh: float | None = None
+    speed_sd_kmh: float | None = None
     file: str | None = None  # files only: which, and when since its first picture
     t_seconds: float | None = None
     shows: str | None = None  # painted films only: the simulated camera whose film it is
@@ -171,6 +172,7 @@ def _passage(event: Seen, t_ms: float) -> Passage:
         x=event.x,
         y=event.y,
         speed_kmh=event.speed_kmh,
+        speed_sd_kmh=event.speed_sd_kmh,
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from pipeline.evaluate.intervals import Estimate, count_error, f1, median, percentile_95, rate, share
+from pipeline.evaluate.intervals import Estimate, count_error, f1, median, percentile_85, percentile_95, rate, share
 from pipeline.evaluate.matching import Outcome, Verdict
 
 
@@ -28,7 +28,10 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     time_error_p95_ms: Estimate
     speed_bias_kmh: Estimate
     speed_error_kmh: Estimate  # of those where both sides know a speed
+    speed_error_p85_kmh: Estimate
     speed_error_p95_kmh: Estimate
+    speed_within_1sd: Estimate  # share of speeds that are off by no more than the run said; 68 % is honest
+    speed_within_2sd: Estimate  # by no more than twice that; 95 % is honest
 
 
 def score(outcomes: Iterable[Outcome]) -> Score:
@@ -41,6 +44,7 @@ def score(outcomes: Iterable[Outcome]) -> Score:
     false, truth = doubled + wrong_way + extra, found + missed
     times = times_off(of[Verdict.FOUND])
     speeds = speeds_off(of[Verdict.FOUND])
+    sure = speeds_in_sd(of[Verdict.FOUND])
     return Score(
         truth=truth,
         counted=found + false,
@@ -59,7 +63,10 @@ def score(outcomes: Iterable[Outcome]) -> Score:
         time_error_p95_ms=percentile_95([abs(t) for t in times]),
         speed_bias_kmh=median(speeds),
         speed_error_kmh=median([abs(v) for v in speeds]),
+        speed_error_p85_kmh=percentile_85([abs(v) for v in speeds]),
         speed_error_p95_kmh=percentile_95([abs(v) for v in speeds]),
+        speed_within_1sd=share(sum(off <= 1 for off in sure), len(sure)),
+        speed_within_2sd=share(sum(off <= 2 for off in sure), len(sure)),  # noqa: PLR2004 - as it is called
     )
 
 
@@ -75,4 +82,14 @@ def speeds_off(found: Sequence[Outcome]) -> list[float]:
         for o in found
         if o.event is not None and o.passage is not None
         if o.event.speed_kmh is not None and o.passage.speed_kmh is not None
+    ]
+
+
+def speeds_in_sd(found: Sequence[Outcome]) -> list[float]:
+    """How far speeds are off, in standard deviations that the run stated, of those that state one above 0."""
+    return [
+        abs(o.event.speed_kmh - o.passage.speed_kmh) / o.event.speed_sd_kmh
+        for o in found
+        if o.event is not None and o.passage is not None
+        if o.event.speed_kmh is not None and o.passage.speed_kmh is not None and o.event.speed_sd_kmh
     ]

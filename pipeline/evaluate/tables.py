@@ -46,6 +46,7 @@ def sheets(evaluation: Evaluation) -> tuple[Sheet, ...]:
         shares(evaluation),
         times(evaluation),
         speeds(evaluation),
+        sureness(evaluation),
         classes(evaluation),
         confusion(evaluation),
         movements(evaluation),
@@ -113,7 +114,15 @@ def speeds(evaluation: Evaluation) -> Sheet:
     return Sheet(
         title="Speed",
         note="event minus passage, where both know a speed",
-        columns=("line", "direction", "known", "bias, km/h", "median error, km/h", "95 % within, km/h"),
+        columns=(
+            "line",
+            "direction",
+            "known",
+            "bias, km/h",
+            "median error, km/h",
+            "85 % within, km/h",
+            "95 % within, km/h",
+        ),
         words=2,
         rows=tuple(
             (
@@ -122,10 +131,27 @@ def speeds(evaluation: Evaluation) -> Sheet:
                 str(s.speed_error_kmh.of),
                 number(s.speed_bias_kmh, digits=1, signed=True),
                 number(s.speed_error_kmh, digits=1),
+                number(s.speed_error_p85_kmh, digits=1),
                 number(s.speed_error_p95_kmh, digits=1),
             )
             for line, way, s in _scored(evaluation)
             if s.speed_error_kmh.of
+        ),
+        last_is_sum=True,
+    )
+
+
+def sureness(evaluation: Evaluation) -> Sheet:
+    """Whether speeds are as sure as they say."""
+    return Sheet(
+        title="Stated uncertainty of speeds",
+        note="share of speeds that are off by no more than one and two standard deviations that the run stated; 68 % and 95 % are honest",
+        columns=("line", "direction", "stated", "within 1", "within 2"),
+        words=2,
+        rows=tuple(
+            (line, way, str(s.speed_within_1sd.of), percent(s.speed_within_1sd), percent(s.speed_within_2sd))
+            for line, way, s in _scored(evaluation)
+            if s.speed_within_1sd.of
         ),
         last_is_sum=True,
     )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from pipeline.core.model import Line, Scene, Size, Zone
+from pipeline.core.model import Calibration, KnownPose, Line, Scene, Size, Zone
 from pipeline.simulate.camera import Pinhole
 from pipeline.simulate.ground import Ground, Metres
 from pipeline.simulate.journeys import IncidentKind
@@ -134,4 +134,25 @@ def scene_of(scenario: Scenario) -> Scene:
             )
             for name, points in scenario.zones.items()
         ],
+        calibration=calibration_of(camera),
+    )
+
+
+def calibration_of(camera: Pinhole) -> Calibration:
+    """The pose of a simulated camera, known exactly; metres are x east and y north of the road below it."""
+    pose, lens = camera.pose, camera.lens
+    return Calibration(
+        pose=KnownPose(
+            height_m=pose.z_m,
+            tilt_deg=math.degrees(pose.tilt_rad),
+            focal_px=lens.focal_px,
+            pan_deg=90 - math.degrees(pose.heading_rad),
+            roll_deg=math.degrees(pose.roll_rad),
+            k1=lens.k1,
+            k2=lens.k2,
+            height_sd_m=0.0,
+            tilt_sd_deg=0.0,
+            roll_sd_deg=0.0,
+            focal_sd=0.0,
+        )
     )

@@ -29,6 +29,7 @@ from pipeline.core.model import (
     Record,
     Scene,
     Size,
+    Speed,
 )
 from pipeline.core.scene import Memory, ScenePolicy, finish, observe
 from pipeline.errors import Fatal
@@ -47,9 +48,9 @@ class CountPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Counted(msgspec.Struct, frozen=True, kw_only=True):
-    """A crossing, with its place in the survey's files."""
+    """A crossing or a speed, with its place in the survey's files."""
 
-    crossing: Crossing
+    event: Crossing | Speed
     file: str
     t_seconds: float  # from the first frame of that file
 
@@ -76,7 +77,7 @@ async def count(
         policy: batching and beliefs.
 
     Yields:
-        Crossings and windows as soon as they are known, and the progress after every batch.
+        Crossings, speeds and windows as soon as they are known, and the progress after every batch.
 
     Raises:
         Fatal: a file cannot be read, there is no model for it, or the scene was drawn on a picture of another shape.
@@ -149,9 +150,9 @@ class _Survey:
         observed = observe(self.memory, Record(header, body), self.policy.scene)
         self.memory = observed.memory
         return [
-            _counted(output, self.begins) if isinstance(output, Crossing) else output
+            _counted(output, self.begins) if isinstance(output, Crossing | Speed) else output
             for output in observed.outputs
-            if isinstance(output, Crossing | Flow)
+            if isinstance(output, Crossing | Speed | Flow)
         ]
 
     def progress(self) -> Progress:
@@ -212,6 +213,6 @@ def check_shape(scene: Scene, size: Size, source: str) -> None:
         )
 
 
-def _counted(crossing: Crossing, begins: Sequence[tuple[int, str]]) -> Counted:
-    began, file = next((b for b in reversed(begins) if b[0] <= crossing.captured_ms), begins[0])
-    return Counted(crossing=crossing, file=file, t_seconds=round((crossing.captured_ms - began) / 1000, 3))
+def _counted(event: Crossing | Speed, begins: Sequence[tuple[int, str]]) -> Counted:
+    began, file = next((b for b in reversed(begins) if b[0] <= event.captured_ms), begins[0])
+    return Counted(event=event, file=file, t_seconds=round((event.captured_ms - began) / 1000, 3))

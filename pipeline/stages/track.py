@@ -15,7 +15,7 @@ from contextlib import AbstractAsyncContextManager
 
 import msgspec
 
-from pipeline.core.model import Boxes, CameraId, Crossing, DeadLetter, Flow, Frame, Record
+from pipeline.core.model import Boxes, CameraId, Crossing, DeadLetter, Flow, Frame, Record, Speed
 from pipeline.core.scene import Fate, Memory, ScenePolicy, observe
 from pipeline.errors import Poison, Retry, Revoked
 from pipeline.ports import Batch, Clockwork, GroupReader, LogReader, Message, Meter, OnAssigned, OnRevoked, Writer
@@ -197,9 +197,9 @@ class _Track:
             shard.dirty.add(header.camera)
         for output in observed.outputs:
             match output:
-                case Crossing():
+                case Crossing() | Speed():
                     out, topic = encode_event(output), "events"
-                    self.meter.count("events", type="crossing")
+                    self.meter.count("events", type=str(type(output).__struct_config__.tag))
                 case Flow():
                     out, topic = encode_flow(output), "flow"
                 case _:

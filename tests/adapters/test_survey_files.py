@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from pipeline.adapters.survey_files import EVENT_COLUMNS, SurveyFiles
-from pipeline.core.model import CameraId, Clock, Crossing, Flow, FlowCount, LineFlow, Way
+from pipeline.core.model import CameraId, Clock, Crossing, Flow, FlowCount, FlowSpeed, LineFlow, Speed, Way
 from pipeline.errors import Fatal
 
 FILES = {"events.jsonl", "events.csv", "flow.csv"}
@@ -43,9 +43,39 @@ def test_the_same_event_is_in_both_files(tmp_path):
     (row,) = rows(tmp_path / "events.csv")
     assert names(tmp_path) == FILES
     assert tuple(row) == EVENT_COLUMNS
-    assert row == {column: str(event[column]) for column in EVENT_COLUMNS}
+    assert row == {column: str(event.get(column, "")) for column in EVENT_COLUMNS}
     assert event["local_time"] == "2026-05-01T08:00:00.000+02:00"
     assert (event["file"], event["t_seconds"], event["class"]) == ("één.mp4", 1.25, "car")
+
+
+def test_speeds_are_in_both_files_and_in_the_flow(tmp_path):
+    speed = Speed(
+        id="s", camera=CameraId("c"), trap="run", from_line="a", line="gate", direction=Way.TO_LEFT, label="car", captured_ms=5,
+        seconds=2.0, metres=20.0, speed_kmh=36.0, speed_sd_kmh=0.5, track="0-0-0", clock=Clock.FILE, scene_revision=0, epoch=0,
+    )  # fmt: skip
+    fast = FlowSpeed(direction=Way.TO_LEFT, speeds=2, mean_kmh=50.5, median_kmh=50.0)
+    counts = [FlowCount(direction=way, label="car", count=2) for way in (Way.TO_LEFT, Way.TO_RIGHT)]
+    with SurveyFiles(tmp_path, None) as files:
+        files.event(crossing(speed_kmh=51.25, speed_sd_kmh=1.5), "a", 0.0)
+        files.event(speed, "a", 0.0)
+        files.flow(
+            Flow(
+                place="c", kind="camera", start_ms=0, window_ms=30_000, coverage=1.0, zones=[],
+                lines=[LineFlow(line="gate", counts=counts, speeds=[fast])],
+            )
+        )  # fmt: skip
+
+    crossed, trapped = rows(tmp_path / "events.csv")
+    assert (crossed["type"], crossed["speed_kmh"], crossed["trap"]) == ("crossing", "51.25", "")
+    assert (trapped["type"], trapped["speed_kmh"], trapped["trap"], trapped["metres"]) == (
+        "speed",
+        "36.0",
+        "run",
+        "20.0",
+    )
+    told, other = rows(tmp_path / "flow.csv")
+    assert (told["speeds"], told["mean_kmh"], told["median_kmh"]) == ("2", "50.5", "50.0")
+    assert (other["speeds"], other["mean_kmh"]) == ("", "")
 
 
 def test_where_nobody_said_when_it_began_there_is_no_local_time(tmp_path):

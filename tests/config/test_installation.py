@@ -396,3 +396,56 @@ def test_corners_of_a_circle_out_of_order_always_cross(hours, random):
     points = [(math.cos(h * math.pi / 12), math.sin(h * math.pi / 12)) for h in shuffled]
 
     assert crossing_sides(points) is not None
+
+
+MEASURED = """\
+drawn_on: 1280x720
+lines:
+  a: {from: [0, 0.5], to: [1, 0.5]}
+  b: {from: [0, 0.7], to: [1, 0.7]}
+calibration: %s
+speed_traps: {run: %s}
+"""
+SQUARE = (
+    "{points: [{at: [0.2, 0.8], metres: [0, 0]}, {at: [0.8, 0.8], metres: [8, 0]},"
+    " {at: [0.35, 0.4], metres: [0, 40]}, {at: [0.65, 0.4], metres: [8, 40]}]}"
+)
+RUN = "{from: a, to: b, metres: 20}"
+
+
+@pytest.mark.parametrize(
+    ("calibration", "trap", "said"),
+    [
+        (SQUARE.replace("[0.65, 0.4]", "[0.2, 0.8]"), RUN, ["calibration: points 1 and 4 are the same in the picture"]),
+        (SQUARE, "{from: a, to: bb, metres: 20}", ["speed trap run needs lines of this scene; there is no bb (did you mean b?)"]),
+        (SQUARE, "{from: a, to: a, metres: 20}", ["needs two different lines"]),
+        ("{}", RUN, ["needs one of points, road and pose, got none"]),
+        ("{pose: {height: 8, tilt: 9, focal_px: 900, field_of_view: 50}}", RUN, ["needs focal_px or field_of_view"]),
+        ("{pose: {height: 8, tilt: 9}}", RUN, ["needs focal_px or field_of_view"]),
+        (
+            SQUARE.replace("}]}", "}], valid: [[0, 0.6], [1, 0.9], [1, 0.6], [0, 0.9]]}"), RUN,
+            ["the outline of valid crosses itself"],
+        ),
+        (
+            SQUARE.replace("[0.65, 0.4]", "[0.2, 0.8]"), "{from: a, to: c, metres: 20}",
+            ["points 1 and 4 are the same", "there is no c"],
+        ),
+        ("{pose: {height: -1, tilt: 100, focal_px: x}}", RUN, ["height: must be a number", "tilt: must be", "focal_px: must be"]),
+    ],
+)  # fmt: skip
+def test_mistakes_of_a_calibration_are_told_all_at_once(calibration, trap, said, tmp_path):
+    (tmp_path / "scene.yaml").write_text(MEASURED % (calibration, trap))
+
+    with pytest.raises(Mistakes) as wrong:
+        load_scene(tmp_path / "scene.yaml")
+
+    assert all(text in str(wrong.value) for text in said)
+
+
+def test_a_measured_scene_becomes_the_cores_own(tmp_path):
+    (tmp_path / "scene.yaml").write_text(MEASURED % (SQUARE, RUN))
+
+    scene = load_scene(tmp_path / "scene.yaml")
+
+    assert scene.calibration.points[1].metres == (8, 0)
+    assert [(t.name, t.start, t.end, t.metres) for t in scene.speed_traps] == [("run", "a", "b", 20)]

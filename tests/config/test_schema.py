@@ -20,6 +20,25 @@ scenes:
     drawn_on: 640x352
     lines: {gate: {from: [0, 0.5], to: [1, 0.5], classes: [car]}}
     zones: {box: {points: [[0, 0], [1, 0], [1, 1]]}}
+  south:
+    drawn_on: 1280x720
+    lines: {a: {from: [0, 0.5], to: [1, 0.5]}, b: {from: [0, 0.7], to: [1, 0.7]}}
+    calibration:
+      points:
+        - {at: [0.2, 0.8], metres: [0, 0]}
+        - {at: [0.8, 0.8], metres: [8, 0]}
+        - {at: [0.35, 0.4], metres: [0, 40]}
+        - {at: [0.65, 0.4], metres: [8, 40]}
+      valid: [[0, 0.4], [1, 0.4], [1, 1], [0, 1]]
+    speed_traps: {run: {from: a, to: b, metres: 21.5, sd: 0.1}}
+  east:
+    drawn_on: 1280x720
+    calibration: {pose: {height: 8, tilt: 12, field_of_view: 60, tilt_sd: 0.3}}
+  west:
+    drawn_on: 1280x720
+    calibration:
+      road: {left: [[0.4, 0.9], [0.48, 0.4]], right: [[0.6, 0.9], [0.52, 0.4]], width: 3.5,
+             marks: [{at: [0.4, 0.9], along: 0}, {at: [0.46, 0.55], along: 12}], focal_px: 1000}
 """
 
 BAD = [
@@ -30,6 +49,10 @@ BAD = [
     "cameras: {north: {source: a, pace: slow}}",
     "cameras: {north: {source: a, loop: 'true'}}",
     "groups: {ring: {members: []}}",
+    "scenes: {n: {drawn_on: 9x9, calibration: {pose: {height: 0, tilt: 9, focal_px: 9}}}}",
+    "scenes: {n: {drawn_on: 9x9, calibration: {points: [{at: [0, 0], metres: [0, 0]}]}}}",
+    "scenes: {n: {drawn_on: 9x9, calibration: {mode: fast}}}",
+    "scenes: {n: {drawn_on: 9x9, speed_traps: {a: {from: x, to: y, metres: -1}}}}",
     "scenes: {north: {lines: {}}}",
     "scenes: {north: {drawn_on: big}}",
     "scenes: {north: {drawn_on: 9x9, lines: {a: {from: [0, 2], to: [1, 1]}}}}",

@@ -1,3 +1,4 @@
+import itertools
 import tempfile
 from pathlib import Path
 
@@ -7,12 +8,39 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config import installation_yaml, load, load_scene, scene_yaml
-from pipeline.core.model import Line, Scene, Size, Zone
+from pipeline.core.model import (
+    Calibration,
+    GroundPoint,
+    KnownPose,
+    Line,
+    Scene,
+    Size,
+    SpeedTrap,
+    StraightRoad,
+    Zone,
+)
 
 POINT = st.tuples(st.floats(0, 1), st.floats(0, 1))
 WORDS = st.none() | st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "S", "Zs")), min_size=1, max_size=9)
 CLASSES = st.none() | st.lists(st.sampled_from(["car", "bus", "no", "012"]), max_size=3)
 NAMES = st.lists(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,6}", fullmatch=True), unique=True, max_size=4)
+
+
+CALIBRATIONS = [
+    None,
+    Calibration(
+        points=[
+            GroundPoint(at=(0.2, 0.8), metres=(-0.1, 1 / 3)), GroundPoint(at=(0.8, 0.8), metres=(8.0, 0.0)),
+            GroundPoint(at=(0.35, 0.4), metres=(0.0, 40.0)), GroundPoint(at=(0.65, 0.4), metres=(8.0, 40.0)),
+        ],
+        ground_sd_m=0.1, picture_sd_px=1 / 3, valid=[(0.2, 0.8), (0.8, 0.8), (0.65, 0.4)],
+    ),
+    Calibration(pose=KnownPose(height_m=8.1, tilt_deg=31.7, focal_px=900.5, k1=-0.01, tilt_sd_deg=0.7)),
+]  # fmt: skip
+ROAD = StraightRoad(
+    left=[(0.4, 0.9), (0.48, 0.4)], right=[(0.6, 0.9), (0.52, 0.4)], width_m=3.5, marks=[(0.4, 0.9), (0.46, 0.55)],
+    along_m=[0.0, 12.1], focal_px=1000.0,
+)  # fmt: skip
 
 
 @st.composite
@@ -28,7 +56,23 @@ def scenes(draw):
         for name in draw(NAMES)
         if f"{name}.zone" not in {line.name for line in lines}
     ]
-    return Scene(drawn_on=Size(draw(st.integers(1, 99999)), draw(st.integers(1, 99999))), lines=lines, zones=zones)
+    names = [line.name for line in lines]
+    traps = [
+        SpeedTrap(name="t", start=a, end=b, metres=draw(st.floats(0.1, 999))) for a, b in itertools.pairwise(names[:2])
+    ]
+    calibration = draw(st.sampled_from(CALIBRATIONS))
+    size = (
+        st.builds(Size, st.integers(1, 99999), st.integers(1, 99999))
+        if calibration is None
+        else st.just(Size(1280, 720))
+    )
+    return Scene(
+        drawn_on=draw(size),
+        lines=lines,
+        zones=zones,
+        calibration=calibration,
+        speed_traps=traps,
+    )
 
 
 @given(scenes())
@@ -81,3 +125,10 @@ def test_a_scene_reads_as_a_person_would_write_it():
 @pytest.mark.parametrize("empty", [Scene(drawn_on=Size(64, 48))])
 def test_an_empty_scene_is_its_size(empty):
     assert scene_yaml(empty) == "drawn_on: 64x48\n"
+
+
+def test_a_straight_road_that_was_written_is_read_back(tmp_path):
+    scene = Scene(drawn_on=Size(1280, 720), calibration=Calibration(road=ROAD))
+    (tmp_path / "scene.yaml").write_text(scene_yaml(scene))
+
+    assert load_scene(tmp_path / "scene.yaml") == scene

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.core.model import Flow, FlowCount, GroupId, LineFlow, Way, ZoneFlow
+from pipeline.core.model import Flow, FlowCount, FlowSpeed, GroupId, LineFlow, Way, ZoneFlow
 from pipeline.core.rollup import (
     CAMERAS,
     GROUPS,
@@ -546,17 +546,17 @@ def test_a_state_stays_bounded_however_long_the_camera_runs(parts):
 
 
 CAMERA_V1 = (
-    "9901a26331a663616d657261cf0000019b76db1d300081a2633182cf0000019b76daa8009593000001cb3ff0000000000000"
-    "9192a473746f709193a8746f5f7269676874a3636172019194a3626f78cb3ff000000000000001cb3fe0000000000000c0cf"
-    "0000019b76db1d309593000001cb3fd00000000000009192a473746f709193a8746f5f7269676874a3636172019194a3626f"
-    "78cb3ff000000000000001cb3fe0000000000000c081cdea6081cf0000019b76daa800009092ffff"
+    "9901a26331a663616d657261cf0000019b76db1d300081a2633182cf0000019b76daa8009693000001cb3ff00000000000009192a473746f"
+    "709193a8746f5f7269676874a3636172019194a3626f78cb3ff000000000000001cb3fe0000000000000c090cf0000019b76db1d30969300"
+    "0001cb3fd00000000000009192a473746f709193a8746f5f7269676874a3636172019194a3626f78cb3ff000000000000001cb3fe0000000"
+    "000000c09081cdea6081cf0000019b76daa800009092ffff"
 )
 HEAD_V1 = "9401a167cf0000019b76daa80081cf0000019b76daa800c3"
 STRETCH_V1 = (
-    "9901a167a567726f7570cf0000019b76daa8000082a16181cf0000019b76daa8009593000102cb3ff00000000000009192a4"
-    "73746f709193a8746f5f7269676874a3636172029194a3626f78cb3ff000000000000001cb3fe0000000000000c0a16281cf"
-    "0000019b76daa8009593000102cb3ff00000000000009192a473746f709193a8746f5f7269676874a3636172039194a3626f"
-    "78cb3ff000000000000001cb3fe0000000000000c081cdea6081cf0000019b76daa800009092ffff"
+    "9901a167a567726f7570cf0000019b76daa8000082a16181cf0000019b76daa8009693000102cb3ff00000000000009192a473746f709193"
+    "a8746f5f7269676874a3636172029194a3626f78cb3ff000000000000001cb3fe0000000000000c090a16281cf0000019b76daa800969300"
+    "0102cb3ff00000000000009192a473746f709193a8746f5f7269676874a3636172039194a3626f78cb3ff000000000000001cb3fe0000000"
+    "000000c09081cdea6081cf0000019b76daa800009092ffff"
 )
 
 
@@ -596,3 +596,17 @@ def test_a_policy_reads_from_settings():
     assert msgspec.convert(
         {"part_ms": 1, "windows_ms": [2], "grace_ms": 0, "keep_ms": 4}, RollupPolicy, strict=False
     ).windows_ms == (2,)
+
+
+def test_mean_speeds_are_summed_up_by_how_many_are_known():
+    def fast(n, known, mean):
+        flow = part(n)
+        speed = FlowSpeed(direction=Way.TO_RIGHT, speeds=known, mean_kmh=mean, median_kmh=mean)
+        return msgspec.structs.replace(flow, lines=[msgspec.structs.replace(flow.lines[0], speeds=[speed])])
+
+    flows = fold_all([fast(0, 1, 80.0), fast(1, 3, 40.0)])[1]
+    minute = next(f for f in flows if f.window_ms == 60_000)
+    nothing = next(f for f in fold_all([fast(0, 0, None), fast(1, 0, None)])[1] if f.window_ms == 60_000)
+
+    assert minute.lines[0].speeds == [FlowSpeed(direction=Way.TO_RIGHT, speeds=4, mean_kmh=50.0, median_kmh=None)]
+    assert nothing.lines[0].speeds[0].mean_kmh is None

@@ -9,7 +9,20 @@ import pytest
 import yaml
 
 from deploy.kafka.kafka import _settings, version
-from pipeline.config.entries import CameraEntry, GroupEntry, InstallationFile, LineEntry, SceneEntry, ZoneEntry
+from pipeline.config.entries import (
+    CalibrationEntry,
+    CameraEntry,
+    GroundPointEntry,
+    GroupEntry,
+    InstallationFile,
+    LineEntry,
+    MarkEntry,
+    PoseEntry,
+    SceneEntry,
+    SpeedTrapEntry,
+    StraightRoadEntry,
+    ZoneEntry,
+)
 from pipeline.config.settings import Settings
 from pipeline.core.model import Clock, GapReason
 from pipeline.wire.topics import DAY_MS, HOUR_MS, MIB, MINUTE_MS, Topics
@@ -82,10 +95,11 @@ def test_every_setting_stands_in_its_section_with_its_default(path, keys):
     ("section", "kind"),
     [
         ("cameras", CameraEntry), ("groups", GroupEntry), ("scenes", SceneEntry), ("scenes", LineEntry), ("scenes", ZoneEntry),
+        *(("scenes", each) for each in (CalibrationEntry, GroundPointEntry, MarkEntry, PoseEntry, SpeedTrapEntry, StraightRoadEntry)),
     ],
 )  # fmt: skip
 def test_every_key_of_cameras_groups_and_scenes_is_told(section, kind):
-    told = re.findall(r"`([a-z_]+)`", part(CONFIGURATION, section))
+    told = re.findall(r"`([a-z_0-9]+)`", part(CONFIGURATION, section))
 
     assert set(kind.__struct_encode_fields__) <= set(told)
 

@@ -82,6 +82,17 @@ def test_times_and_speeds_are_compared_where_both_know_them():
     assert (total.speed_bias_kmh.value, total.speed_error_kmh.of) == (2.0, 1)
 
 
+def test_a_stated_uncertainty_is_held_against_how_far_speeds_are_off():
+    ours = [passage(n, speed_kmh=50.0) for n in range(1, 6)]
+    off = [1.0, -1.9, 3.9, -4.1]
+    theirs = [passage(n + 1, speed_kmh=50 + v, speed_sd_kmh=2.0) for n, v in enumerate(off)]
+    theirs.append(passage(5, speed_kmh=90.0))  # states none
+    total = scored(run(*theirs), truth(*ours)).total
+
+    assert (total.speed_within_1sd.value, total.speed_within_2sd.value) == (0.5, 0.75)
+    assert (total.speed_within_1sd.of, total.speed_error_kmh.of) == (4, 5)
+
+
 def test_other_classes_are_left_out_on_both_sides():
     got = scored(
         run(passage(1), passage(9, label="dog")), truth(passage(1), passage(5, label="dog")), pools=pools("car")

@@ -82,9 +82,9 @@ CARS = [Vehicle(x=0.3, y=0.2, vy=0.2), Vehicle(x=0.6, y=0.1, vy=0.15, from_ms=60
 async def test_every_vehicle_that_crosses_is_counted_once_with_its_time():
     found = counted(await survey(Films(a=film(CARS, range(0, 5000, STEP_MS)))))
 
-    assert [(c.crossing.line, c.crossing.direction_name, c.file) for c in found] == [("stop", "southbound", "a")] * 2
+    assert [(c.event.line, c.event.direction_name, c.file) for c in found] == [("stop", "southbound", "a")] * 2
     assert [c.t_seconds for c in found] == pytest.approx([1.5, 0.6 + 0.4 / 0.15], abs=0.02)
-    assert [c.crossing.captured_ms for c in found] == [round(c.t_seconds * 1000) for c in found]
+    assert [c.event.captured_ms for c in found] == [round(c.t_seconds * 1000) for c in found]
 
 
 async def test_files_are_one_survey_time_goes_on_and_a_vehicle_over_the_seam_counts_once():
@@ -93,11 +93,11 @@ async def test_files_are_one_survey_time_goes_on_and_a_vehicle_over_the_seam_cou
     split = counted(await survey(Films(a=first, b=second)))
     whole = counted(await survey(Films(a=film(CARS, range(0, at + 3400, STEP_MS)))))
 
-    assert [c.crossing.captured_ms for c in split] == [c.crossing.captured_ms for c in whole]
+    assert [c.event.captured_ms for c in split] == [c.event.captured_ms for c in whole]
     assert [(c.file, c.t_seconds) for c in split] == [
         ("a", whole[0].t_seconds), ("b", round(whole[1].t_seconds - at / 1000, 3)),
     ]  # fmt: skip
-    assert len({c.crossing.id for c in split}) == 2
+    assert len({c.event.id for c in split}) == 2
 
 
 async def test_a_vehicle_that_crosses_at_the_seam_is_counted_once():
@@ -121,7 +121,7 @@ async def test_the_second_file_may_begin_at_any_time_of_its_own():
     found = counted(await survey(Films(a=first, b=second)))
 
     assert [(c.file, round(c.t_seconds, 1)) for c in found] == [("a", 1.5), ("b", 1.7)]
-    assert [c.crossing.captured_ms for c in found] == [1500, 3267]
+    assert [c.event.captured_ms for c in found] == [1500, 3267]
 
 
 async def test_a_simulated_camera_is_counted_without_a_model_as_its_pictures_would_be():
@@ -265,8 +265,8 @@ async def test_a_film_whose_timestamps_jump_begins_a_new_epoch_and_vehicles_are_
         counted(await survey(Films(a=film(CARS, range(0, 5000, STEP_MS))))),
     )
 
-    assert [c.crossing.epoch for c in fresh] == [1, 1]
-    assert [(c.t_seconds, c.crossing.track) for c in fresh] == [(c.t_seconds, c.crossing.track) for c in plain]
+    assert [c.event.epoch for c in fresh] == [1, 1]
+    assert [(c.t_seconds, c.event.track) for c in fresh] == [(c.t_seconds, c.event.track) for c in plain]
 
 
 async def test_what_is_counted_is_what_track_makes_of_the_same_records():
@@ -281,7 +281,7 @@ async def test_what_is_counted_is_what_track_makes_of_the_same_records():
     events, flows = await tracked(log.records)
 
     assert len(events) == 20
-    assert [c.crossing for c in counted(things)] == events
+    assert [c.event for c in counted(things)] == events
     complete = [t for t in things if isinstance(t, Flow)][: len(flows)]
     assert flows
     assert complete == flows

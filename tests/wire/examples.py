@@ -4,6 +4,7 @@ from pipeline.adapters.kafka.admin import _LogId
 from pipeline.core.crossing import LineMemory
 from pipeline.core.model import (
     Boxes,
+    Calibration,
     Camera,
     CameraState,
     Clock,
@@ -13,9 +14,11 @@ from pipeline.core.model import (
     Detections,
     Flow,
     FlowCount,
+    FlowSpeed,
     Frame,
     Gap,
     GapReason,
+    GroundPoint,
     Group,
     Header,
     Line,
@@ -27,6 +30,8 @@ from pipeline.core.model import (
     Record,
     Scene,
     Size,
+    Speed,
+    SpeedTrap,
     Tick,
     Way,
     Zone,
@@ -51,6 +56,20 @@ SCENE = Scene(
     lines=[Line(name="stop", start=(0.1, 0.5), end=(0.9, 0.5), to_right="southbound", classes=["car", "bus"])],
     zones=[Zone(name="box", points=[(0.1, 0.1), (0.9, 0.1), (0.5, 0.9)])],
 )
+
+MEASURED = Scene(
+    drawn_on=Size(1280, 704),
+    revision=3,
+    lines=[Line(name="a", start=(0.1, 0.5), end=(0.9, 0.5)), Line(name="b", start=(0.1, 0.7), end=(0.9, 0.7))],
+    calibration=Calibration(
+        points=[
+            GroundPoint(at=(0.2, 0.8), metres=(0.0, 0.0)), GroundPoint(at=(0.8, 0.8), metres=(8.0, 0.0)),
+            GroundPoint(at=(0.35, 0.4), metres=(0.0, 40.0)), GroundPoint(at=(0.65, 0.4), metres=(8.0, 40.0)),
+        ],
+        ground_sd_m=0.1,
+    ),
+    speed_traps=[SpeedTrap(name="run", start="a", end="b", metres=21.5, sd_m=0.1)],
+)  # fmt: skip
 
 RECORDS = {
     "frame": Record(HEADER, Frame(b"\xff\xd8 not really a picture \xff\xd9")),
@@ -77,6 +96,7 @@ RECORDS = {
         ),
     ),
     "scene": Record(CONTROL, SCENE),
+    "scene-measured": Record(CONTROL, MEASURED),
     "tick": Record(CONTROL, Tick(state=CameraState.BACKOFF)),
     "gap": Record(CONTROL, Gap(from_ms=1, to_ms=2, reason=GapReason.OVERFLOW, frames=3)),
     "closed": Record(CONTROL, Closed(last_seq=6, reason="stopped")),
@@ -85,6 +105,16 @@ RECORDS = {
 CROSSING = Crossing(
     id="0f3a/north-1/41-7-0/stop/1", camera="north-1", line="stop", direction=Way.TO_RIGHT, direction_name="southbound", label="car",
     score=0.8712, captured_ms=1767225600123, x=0.4, y=0.5, track="41-7-0", clock=Clock.RTCP, scene_revision=2, epoch=41,
+)  # fmt: skip
+FAST = Crossing(
+    id="0f3a/north-1/41-7-0/stop/2", camera="north-1", line="stop", direction=Way.TO_LEFT, label="car", score=0.8712,
+    captured_ms=1767225600123, x=0.4, y=0.5, track="41-7-0", clock=Clock.RTCP, scene_revision=2, epoch=41, speed_kmh=51.25,
+    speed_sd_kmh=1.5,
+)  # fmt: skip
+SPEED = Speed(
+    id="0f3a/north-1/41-7-0/b/1/run", camera="north-1", trap="run", from_line="a", line="b", direction=Way.TO_RIGHT, label="car",
+    captured_ms=1767225600123, seconds=1.5, metres=21.5, speed_kmh=51.6, speed_sd_kmh=0.75, track="41-7-0", clock=Clock.RTCP,
+    scene_revision=3, epoch=41,
 )  # fmt: skip
 FLOW = Flow(
     place="north-1",
@@ -99,6 +129,16 @@ FLOW = Flow(
     ],
     scene_revision=2,
 )
+FAST_FLOW = Flow(
+    place="north-1", kind="camera", start_ms=1767225600000, window_ms=30000, coverage=1.0,
+    lines=[
+        LineFlow(
+            line="stop", counts=[FlowCount(direction=Way.TO_RIGHT, label="car", count=4)],
+            speeds=[FlowSpeed(direction=Way.TO_RIGHT, speeds=3, mean_kmh=50.5, median_kmh=51.0)],
+        )
+    ],
+    zones=[],
+)  # fmt: skip
 TRACKS = LiveTracks(
     camera="north-1",
     epoch=41,

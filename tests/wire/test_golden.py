@@ -30,9 +30,24 @@ from pipeline.wire.codec import (
     encode_tracks,
 )
 from tests.core.road import Log, Vehicle, run
-from tests.wire.examples import CROSSING, FLOW, MEMBER, RECORDS, SNAPSHOT, TRACKS, VALUES
+from tests.wire.examples import (
+    CROSSING,
+    FAST,
+    FAST_FLOW,
+    FLOW,
+    MEMBER,
+    RECORDS,
+    SNAPSHOT,
+    SPEED,
+    TRACKS,
+    VALUES,
+)
 
 GOLDEN = Path(__file__).parent / "golden"
+
+
+EVENTS = {"crossing": CROSSING, "crossing-fast": FAST, "speed": SPEED}
+FLOWS = {"flow": FLOW, "flow-fast": FAST_FLOW}
 
 
 def memory():
@@ -44,7 +59,8 @@ def memory():
 
 def everything():
     out = {f"record-{name}": encode_record(record) for name, record in RECORDS.items()}
-    out |= {"event-crossing": encode_event(CROSSING), "flow": encode_flow(FLOW), "tracks": encode_tracks(TRACKS)}
+    out |= {f"event-{name}": encode_event(event) for name, event in EVENTS.items()}
+    out |= {name: encode_flow(flow) for name, flow in FLOWS.items()} | {"tracks": encode_tracks(TRACKS)}
     out["member"] = encode_member(MEMBER)
     plain = {f"value-{name}": encode_json(value) for name, value in VALUES.items()}
     plain |= {"memory": encode_json(memory()), "snapshot": encode_json(SNAPSHOT)}
@@ -84,11 +100,11 @@ def record(name, headers, value):
 
 
 def event(name, headers, value):
-    assert decode_event(headers, value) == {"event-crossing": CROSSING}[name]
+    assert decode_event(headers, value) == EVENTS[name.removeprefix("event-")]
 
 
 def flow(name, headers, value):
-    assert decode_flow(headers, value) == FLOW
+    assert decode_flow(headers, value) == FLOWS[name]
 
 
 def tracks(name, headers, value):
