@@ -76,36 +76,24 @@ class GroundPlane:
 
     def to_picture(self, metres: Array) -> Array:
         """Where points of the road [n, 2] are drawn, in shares; nan behind the camera."""
-        inverse = np.linalg.inv(self.matrix)
-        lifted = _lifted(np.asarray(metres, dtype=np.float64)) @ inverse.T
-        middle = self._straight(self.valid.mean(axis=0)[None])
-        seen = _lifted(self._ground(middle)) @ inverse[2]
-        ahead = lifted[:, 2] * seen[0] > 0
-        level = np.where(ahead[:, None], lifted[:, :2] / np.where(lifted[:, 2:] == 0, np.nan, lifted[:, 2:]), np.nan)
-        return self._bent(level) / (self.drawn_on.aspect, 1.0)
+        return self._bent(self._drawn_straight(np.asarray(metres, dtype=np.float64))) / (self.drawn_on.aspect, 1.0)
 
     def jacobian(self, points: Array) -> Array:
         """How the place on the road changes with the place in the picture: [n, 2, 2], metres per picture height.
 
         Rows are the metres' axes, columns are level: to the right and down.
         """
-        straight = self._straight(points)
-        out = _slope(self.matrix, straight)
-        if self.lens is not None:
-            out = out @ np.linalg.inv(self._bending(straight))
-        return out
+        return self._slope(self._straight(points))
 
     def inside_validity(self, points: Array) -> Bools:
         """Which points lie in the polygon in which the plane holds: [n]. Even-odd, as `geometry.inside`."""
-        x, y = np.asarray(points, dtype=np.float64).T
-        x1, y1 = self.valid.T[:, :, None]
-        x2, y2 = np.roll(self.valid, -1, axis=0).T[:, :, None]
-        straddles = (y1 > y) != (y2 > y)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            left = x < (x2 - x1) * (y - y1) / (y2 - y1) + x1
-        below = _lifted(self._straight(points)) @ self.matrix[2] > 0
-        inside: Bools = ((straddles & left).sum(axis=0) % 2 == 1) & below
-        return inside
+        points = np.asarray(points, dtype=np.float64)
+        return self._inside(points, self._straight(points))
+
+    def measured(self, points: Array) -> tuple[Array, Array, Bools]:
+        """`to_ground`, `jacobian` and `inside_validity` at once, for less."""
+        straight = self._straight(points)
+        return self._ground(straight), self._slope(straight), self._inside(points, straight)
 
     def doubt(self, points: Array) -> Array:
         """Covariance [n, 2, 2] of the places on the road, from what was measured; square metres."""
@@ -116,11 +104,50 @@ class GroundPlane:
         """Standard deviation [n] of the length of ways from start to end, as a share of it.
 
         Errors of the two ends belong together, so a plane that is shifted or turned as a whole costs nothing.
+
+        Args:
+            start, end: [n, 2] shares.
         """
-        way = self.to_ground(end) - self.to_ground(start)
+        return self.way_doubt(self.to_ground(start), self.to_ground(end))
+
+    def way_doubt(self, start_m: Array, end_m: Array) -> Array:
+        """The same of ways [n, 2] told in metres; nan where one reaches behind the camera."""
+        if not self.spread.any():
+            return np.zeros(len(start_m))
+        way = end_m - start_m
         length = np.maximum(np.hypot(way[:, 0], way[:, 1]), 1e-9)
-        parts = np.einsum("ni,nij->nj", way / length[:, None], self._parts(end) - self._parts(start))
+        first, last = (_by_elements(self.matrix, self._drawn_straight(each)) for each in (start_m, end_m))
+        parts = np.einsum("ni,nij->nj", way / length[:, None], last - first)
         return np.asarray(np.sqrt(np.maximum(np.einsum("ni,ij,nj->n", parts, self.spread, parts), 0.0)) / length)
+
+    @functools.cached_property
+    def _inverse(self) -> Array:
+        """Metres to the level picture; the third coordinate is above 0 before the camera."""
+        inverse = np.linalg.inv(self.matrix)
+        seen = _lifted(self._ground(self._straight(self.valid.mean(axis=0)[None]))) @ inverse[2]
+        return np.asarray(inverse * np.sign(seen[0]))
+
+    @functools.cached_property
+    def _sides(self) -> tuple[Array, Array, Array, Array]:
+        """Of the polygon: x, y [k, 1] of each side's begin, y of its end, and how x changes with y."""
+        (x1, y1), (x2, y2) = self.valid.T[:, :, None], np.roll(self.valid, -1, axis=0).T[:, :, None]
+        level = y2 == y1
+        return x1, y1, y2, (x2 - x1) / np.where(level, 1.0, y2 - y1)
+
+    def _inside(self, points: Array, straight: Array) -> Bools:
+        x, y = points.T
+        x1, y1, y2, lean = self._sides
+        left = ((y1 > y) != (y2 > y)) & (x < lean * (y - y1) + x1)
+        inside: Bools = (left.sum(axis=0) % 2 == 1) & (_lifted(straight) @ self.matrix[2] > 0)
+        return inside
+
+    def _slope(self, straight: Array) -> Array:
+        out = _slope(self.matrix, straight)
+        return out if self.lens is None else np.asarray(out @ np.linalg.inv(self._bending(straight)))
+
+    def _drawn_straight(self, metres: Array) -> Array:
+        lifted = _lifted(metres) @ self._inverse.T
+        return np.asarray(lifted[:, :2] / np.where(lifted[:, 2:] > 0, lifted[:, 2:], np.nan))
 
     def _parts(self, points: Array) -> Array:
         """How places on the road change with the elements of the matrix: [n, 2, 9]."""
@@ -140,7 +167,7 @@ class GroundPlane:
         drawn = (level - self._middle) / focal
         wanted = np.hypot(drawn[:, 0], drawn[:, 1])
         radius = wanted.copy()
-        for _ in range(8):
+        for _ in range(5):
             square = radius**2
             slope = np.maximum(1 + 3 * k1 * square + 5 * k2 * square**2, 0.1)
             radius = radius - (radius * (1 + k1 * square + k2 * square**2) - wanted) / slope

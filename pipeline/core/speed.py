@@ -39,6 +39,8 @@ from pipeline.core.tracking import Track
 KMH = 3.6
 """km/h in one m/s."""
 
+_LEAST = 3  # places that a fit needs: for place, speed, and a check
+
 
 class SpeedPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is believed of boxes and vehicles, and how well a speed must be known to be told."""
@@ -47,7 +49,7 @@ class SpeedPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     long_ms: int = 4_000  # and older ones, up to this, while there are fewer than `fewest`
     bin_ms: int = 125  # pictures within so long are one place: bounds the memory at any rate
     fewest: int = 4  # places that a fit should have; three are the least
-    refresh_ms: int = 200  # the speeds of live tracks are made anew this often
+    refresh_ms: int = 500  # the speeds of live tracks are made anew this often, all at once
     base_m: float = 3.0  # a speed needs this much way, or a second of time
     edge_heights: float = 0.022  # standard deviation of a box's lower edge, in box heights
     edge_least: float = 0.0025  # and at least this share of the picture's height
@@ -57,8 +59,8 @@ class SpeedPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     quick: float = 0.38  # and within quick_s; the rest is new in every picture
     quick_s: float = 0.1
     hidden: float = 2.0  # the lower edge of a box behind another one is so much worse
-    acceleration: float = 2.5  # standard deviation of a vehicle's acceleration, m/s2
-    aslant: float = 0.04  # share of its speed that is doubtful of a vehicle that drives across the view: another corner
+    acceleration: float = 2.0  # standard deviation of a vehicle's acceleration, m/s2
+    aslant: float = 0.08  # share of its speed that is doubtful of a vehicle that drives across the view: another corner
     # of it comes to be the lowest as it passes
     jitter_ms: float = 2.0  # standard deviation of a capture time
     arrival_jitter_ms: float = 25.0  # and of one that is only the time of arrival
@@ -142,11 +144,9 @@ def moved(
     if plane is None or not now:
         return kept
     feet, sd, good = _feet(now, seen, aspect, policy)
-    good &= plane.inside_validity(feet)
     with np.errstate(invalid="ignore", divide="ignore"):
-        places = plane.to_ground(feet)
-        slope = plane.jacobian(feet)
-    good &= np.isfinite(places).all(axis=1) & np.isfinite(slope).all(axis=(1, 2))
+        places, slope, inside = plane.measured(feet)
+    good &= inside & np.isfinite(places).all(axis=1) & np.isfinite(slope).all(axis=(1, 2))
     slope = slope * (sd[:, None, None] * (0.7, 1.0))  # the middle of two edges is surer than one
     cov = slope @ slope.transpose(0, 2, 1)
     rows = np.column_stack([places, cov[:, 0, 0], cov[:, 0, 1], cov[:, 1, 1]]).tolist()
@@ -253,7 +253,7 @@ def estimates(
         policy: beliefs, and how well a speed must be known.
     """
     found: list[Estimate | None] = [None] * len(motions)
-    rows = [n for n, motion in enumerate(motions) if len(motion.spots) > 2]  # noqa: PLR2004 - place, speed, and a check
+    rows = [n for n, motion in enumerate(motions) if len(motion.spots) >= _LEAST]
     if not rows:
         return found
     most = max(len(motions[n].spots) for n in rows)
@@ -264,9 +264,8 @@ def estimates(
     t = np.where(there, (data[:, :, 0] - np.array([at_ms[n] for n in rows])[:, None]) / 1000, 0.0)
     speed, sd, ends = _fit(t, data, there, jitter_s, policy)
     with np.errstate(invalid="ignore", divide="ignore"):
-        first, last = plane.to_picture(ends[:, 0]), plane.to_picture(ends[:, 1])
         way = np.hypot(*(ends[:, 1] - ends[:, 0]).T)
-        share = np.where(way > 1e-3, plane.length_doubt(first, last), 0.0)  # noqa: PLR2004 - a vehicle that stands
+        share = np.where(way > 1e-3, plane.way_doubt(ends[:, 0], ends[:, 1]), 0.0)  # noqa: PLR2004 - a vehicle that stands
     sd = np.hypot(sd, speed * share)
     span = np.ptp(np.where(there, t, t[:, :1]), axis=1)
     enough = (way >= policy.base_m) | (span >= 1.0)
@@ -407,7 +406,11 @@ def _recent(spots: list[Spot], ms: int, policy: SpeedPolicy) -> list[Spot]:
 
 
 def _due(motion: Motion, ms: int, policy: SpeedPolicy) -> bool:
-    return len(motion.spots) > 2 and (motion.made_ms is None or ms - motion.made_ms >= policy.refresh_ms)  # noqa: PLR2004
+    """Whether the time has come to make the speed anew: the same moments for all, so that they are fitted together."""
+    if len(motion.spots) < _LEAST:
+        return False
+    last = motion.spots[0].ms if motion.made_ms is None else motion.made_ms
+    return ms // policy.refresh_ms != last // policy.refresh_ms
 
 
 def _crossing_sd_ms(name: str, track: Track, trail: Trail, glance: Glance) -> float:
@@ -508,7 +511,7 @@ def expected(
         shares = plane.to_picture(road)
         slope = plane.jacobian(shares)
     seen = np.isfinite(slope).all(axis=(1, 2)) & plane.inside_validity(shares)
-    if seen.sum() < 3 or not np.isfinite(way).all():  # noqa: PLR2004 - place, speed, and a check
+    if seen.sum() < _LEAST or not np.isfinite(way).all():
         return None
     height = _CAR_M / np.maximum(np.sqrt(np.linalg.eigvalsh(slope.transpose(0, 2, 1) @ slope)[:, 0]), 1e-9)
     slope = slope * (np.hypot(policy.edge_heights * height, policy.edge_least)[:, None, None] * (0.7, 1.0))

@@ -10,13 +10,19 @@ import yaml
 
 from deploy.kafka.kafka import _settings, version
 from pipeline.config.entries import (
+    CalibrationEntry,
     CameraEntry,
     CrowdingEntry,
+    GroundPointEntry,
     GroupEntry,
     InstallationFile,
     LineEntry,
+    MarkEntry,
     MovementEntry,
+    PoseEntry,
     SceneEntry,
+    SpeedTrapEntry,
+    StraightRoadEntry,
     ZoneEntry,
 )
 from pipeline.config.settings import Settings
@@ -92,10 +98,11 @@ def test_every_setting_stands_in_its_section_with_its_default(path, keys):
     [
         ("cameras", CameraEntry), ("groups", GroupEntry), ("scenes", SceneEntry), ("scenes", LineEntry), ("scenes", ZoneEntry),
         ("scenes", MovementEntry), ("scenes", CrowdingEntry),
+        *(("scenes", each) for each in (CalibrationEntry, GroundPointEntry, MarkEntry, PoseEntry, SpeedTrapEntry, StraightRoadEntry)),
     ],
 )  # fmt: skip
 def test_every_key_of_cameras_groups_and_scenes_is_told(section, kind):
-    told = re.findall(r"`([a-z_]+)`", part(CONFIGURATION, section))
+    told = re.findall(r"`([a-z_0-9]+)`", part(CONFIGURATION, section))
 
     assert set(kind.__struct_encode_fields__) <= set(told)
 

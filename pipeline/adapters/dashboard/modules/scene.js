@@ -212,8 +212,11 @@ export default {
       if (!this.large) return;
       pen.font = `600 ${11 * unit}px Roboto, system-ui, sans-serif`;
       pen.textBaseline = "middle";
-      for (const [, label, x1, y1, x2] of this.drawn.tracks) {
-        const wide = pen.measureText(label).width + 8 * unit, high = 15 * unit;
+      for (const [, label, x1, y1, x2, , , kmh] of this.drawn.tracks) {
+        const fits = (text) => pen.measureText(text).width + 8 * unit <= (x2 - x1) * width;
+        const fast = kmh == null ? label : `${label} ${Math.round(kmh)} km/h`;
+        const words = fits(fast) ? fast : label;
+        const wide = pen.measureText(words).width + 8 * unit, high = 15 * unit;
         if ((x2 - x1) * width < wide) continue; // a far vehicle: its colour says it
         const x = Math.min(x1 * width, width - wide), y = Math.max(0, y1 * height - high - unit);
         pen.fillStyle = colourOf(label);
@@ -221,7 +224,7 @@ export default {
         pen.roundRect(x, y, wide, high, 3 * unit);
         pen.fill();
         pen.fillStyle = "#10151b";
-        pen.fillText(label, x + 4 * unit, y + high / 2 + 0.5 * unit);
+        pen.fillText(words, x + 4 * unit, y + high / 2 + 0.5 * unit);
       }
     },
 
