@@ -51,7 +51,7 @@ class SpeedPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     fewest: int = 4  # places that a fit should have; three are the least
     refresh_ms: int = 500  # the speeds of live tracks are made anew this often, all at once
     base_m: float = 3.0  # a speed needs this much way, or a second of time
-    edge_heights: float = 0.022  # standard deviation of a box's lower edge, in box heights
+    edge_heights: float = 0.03  # standard deviation of a box's lower edge, in box heights
     edge_least: float = 0.0025  # and at least this share of the picture's height
     habit: float = 0.2  # share of that variance that stays for a vehicle's whole life
     slow: float = 0.3  # share that is forgotten within about slow_s
