@@ -98,18 +98,6 @@ def look(seen: Detections, aspect: float, *, least_score: float, same: float, pa
     return Look(boxes, score, labels, kinds, cut, within)
 
 
-def overlap(a: Array, b: Array) -> Array:
-    """Intersection over union: (n, 4) and (m, 4) -> (n, m)."""
-    ax1, ax2, ay1, ay2 = a[:, 0] - a[:, 2] / 2, a[:, 0] + a[:, 2] / 2, a[:, 1] - a[:, 3], a[:, 1]
-    bx1, bx2, by1, by2 = b[:, 0] - b[:, 2] / 2, b[:, 0] + b[:, 2] / 2, b[:, 1] - b[:, 3], b[:, 1]
-    w = np.maximum(np.minimum(ax2[:, None], bx2) - np.maximum(ax1[:, None], bx1), 0)
-    h = np.maximum(np.minimum(ay2[:, None], by2) - np.maximum(ay1[:, None], by1), 0)
-    both = w * h
-    union = (a[:, 2] * a[:, 3])[:, None] + b[:, 2] * b[:, 3] - both
-    shared: Array = np.divide(both, union, out=np.zeros_like(both), where=union > 0)
-    return shared
-
-
 def _cut(x1: Array, y1: Array, x2: Array, y2: Array, aspect: float) -> Flags:
     """Which edges are not the vehicle's own: those at the picture's edge, and those behind a nearer box."""
     ax1, ax2, ay1, ay2 = x1[:, None], x2[:, None], y1[:, None], y2[:, None]

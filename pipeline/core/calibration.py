@@ -302,25 +302,13 @@ def _refined(matrix: Array, source: Array, target: Array, root: Array) -> Array:
     def off(m: Array) -> Array:
         return np.asarray(np.einsum("nij,nj->ni", root, target - _mapped(m, source)).ravel())
 
-    damping, now = 1e-3, off(matrix)
-    for _ in range(_STEPS):
-        rows = (root @ _by_elements(matrix, source)).reshape(-1, 9)
-        basis = _tangent(matrix)
-        slope = rows @ basis
+    def down(m: Array, now: Array, damping: float) -> Array:
+        slope = (root @ _by_elements(m, source)).reshape(-1, 9) @ (basis := _tangent(m))
         step = np.linalg.solve(slope.T @ slope + damping * np.eye(8), slope.T @ now)
-        tried = matrix + (basis @ step).reshape(3, 3)
-        tried /= np.linalg.norm(tried)
-        then = off(tried)
-        if not np.isfinite(then).all() or then @ then > now @ now:
-            damping *= 10
-            if damping > 1e12:  # noqa: PLR2004 - no way is down
-                break
-            continue
-        gained = now @ now - then @ then
-        matrix, now, damping = tried, then, damping / 10
-        if gained <= _STILL * (now @ now + _STILL):
-            break
-    return matrix
+        tried = m + (basis @ step).reshape(3, 3)
+        return np.asarray(tried / np.linalg.norm(tried))
+
+    return _descent(off, matrix, down)
 
 
 def _roots(forward: Array, known: Array, sd_level: float, sd_ground: float) -> Array:
@@ -668,19 +656,34 @@ def _numeric(function: Callable[[Array], Array], theta: Array) -> Array:
 
 def _least_squares(off: Callable[[Array], Array], theta: Array) -> Array:
     """Levenberg's and Marquardt's method; `off` is what is missed, to be small."""
-    damping, now = 1e-3, off(theta)
-    for _ in range(_STEPS):
-        slope = _numeric(off, theta)
+
+    def down(t: Array, now: Array, damping: float) -> Array:
+        slope = _numeric(off, t)
         told = slope.T @ slope
-        step = np.linalg.lstsq(told + damping * np.diag(np.diag(told)), -slope.T @ now, rcond=None)[0]
-        then = off(theta + step)
+        return t + np.linalg.lstsq(told + damping * np.diag(np.diag(told)), -slope.T @ now, rcond=None)[0]
+
+    return _descent(off, theta, down)
+
+
+def _descent(off: Callable[[Array], Array], start: Array, down: Callable[[Array, Array, float], Array]) -> Array:
+    """Where the sum of squares of `off` is least: steps are damped the more, the less they helped.
+
+    Args:
+        off: what is missed at a place.
+        start: the first place.
+        down: the next one to try, from a place, what is missed there, and the damping.
+    """
+    place, damping, now = start, 1e-3, off(start)
+    for _ in range(_STEPS):
+        tried = down(place, now, damping)
+        then = off(tried)
         if not np.isfinite(then).all() or then @ then > now @ now:
             damping *= 10
             if damping > 1e12:  # noqa: PLR2004 - no way is down
                 break
             continue
         gained = now @ now - then @ then
-        theta, now, damping = theta + step, then, damping / 10
+        place, now, damping = tried, then, damping / 10
         if gained <= _STILL * (now @ now + _STILL):
             break
-    return theta
+    return place

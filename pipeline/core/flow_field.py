@@ -61,6 +61,10 @@ class FlowField(msgspec.Struct, frozen=True, array_like=True):
     def _table(self) -> NDArray[np.float32]:
         return _dense(self.rows * self.columns, self.modes)
 
+    def _cell(self, x: float, y: float) -> int:
+        column = min(max(int(x / CELL), 0), self.columns - 1)
+        return min(max(int(y / CELL), 0), self.rows - 1) * self.columns + column
+
     def _cells(self, x: Array, y: Array) -> NDArray[np.intp]:
         c = np.clip((x / CELL).astype(np.intp), 0, self.columns - 1)
         r = np.clip((y / CELL).astype(np.intp), 0, self.rows - 1)
@@ -69,8 +73,7 @@ class FlowField(msgspec.Struct, frozen=True, array_like=True):
     def at(self, x: float, y: float) -> list[tuple[float, float, float]]:
         """The modes near a place: (times seen, vx, vy), most seen first; neighbours count where the cell knows little."""
         table = self._table
-        c = min(max(int(x / CELL), 0), self.columns - 1)
-        r = min(max(int(y / CELL), 0), self.rows - 1)
+        r, c = divmod(self._cell(x, y), self.columns)
         found: list[list[float]] = []
         for reach in (0, 1, 2, 3):
             for rr in range(max(0, r - reach), min(self.rows, r + reach + 1)):
@@ -117,10 +120,7 @@ class FlowField(msgspec.Struct, frozen=True, array_like=True):
             before = -1
             for k in range(parts):
                 share = (k + 0.5) / parts
-                x, y = x0 + share * (x1 - x0), y0 + share * (y1 - y0)
-                c = min(max(int(x / CELL), 0), self.columns - 1)
-                r = min(max(int(y / CELL), 0), self.rows - 1)
-                cell = r * self.columns + c
+                cell = self._cell(x0 + share * (x1 - x0), y0 + share * (y1 - y0))
                 if cell != before:
                     _vote(table[cell], vx, vy)
                 before = cell

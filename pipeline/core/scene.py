@@ -413,11 +413,8 @@ def _look(memory: Memory, header: Header, seen: Detections, policy: ScenePolicy)
         policy=policy.tracking,
         flow=memory.flow,
     )
-    trails = {track.id: memory.trails[track.id] for track in ended if track.id in memory.trails}
-    for track in tracks:
-        trails[track.id] = memory.trails.get(track.id) or Trail(track.foot(aspect), track.seen_ms, height=track.height)
     motions = moved(memory.motions, tracks, seen, Glance(header, memory.scene, aspect, policy.speed))
-    memory = msgspec.structs.replace(memory, tracks=tracks, trails=trails, motions=motions, model=seen.model)
+    memory = msgspec.structs.replace(memory, tracks=tracks, motions=motions, model=seen.model)
     memory, events = _measured(memory, header, ended, policy, blind=blind)
     if valid:
         windows = counted(windows, events, policy.windows, now_ms=header.captured_ms)
@@ -433,23 +430,25 @@ def _measured(
     memory: Memory, header: Header, ended: Sequence[Track], policy: ScenePolicy, *, blind: bool
 ) -> tuple[Memory, list[Event]]:
     """Hold the tracks of a picture, and those that ended with it, against the scene."""
-    living = {track.id for track in memory.tracks}
-    trails = {track: trail for track, trail in memory.trails.items() if track in living}
-    if memory.scene is None or not (memory.scene.lines or memory.scene.zones):
-        return msgspec.structs.replace(memory, trails=trails), []
     aspect = _aspect(memory, header)
+    before = {
+        track.id: memory.trails.get(track.id) or Trail(track.foot(aspect), track.seen_ms, height=track.height)
+        for track in memory.tracks
+    }
+    if memory.scene is None or not (memory.scene.lines or memory.scene.zones):
+        return msgspec.structs.replace(memory, trails=before), []
     measure = Measure(memory.scene, _moment(header, memory.model), aspect, policy.crossing, memory.learned)
     for track in ended:
         if track.id in memory.trails:
             measure.end(track, memory.trails[track.id], Ending.LOST)
-    for track in memory.tracks:
-        fresh = track.seen_ms > trails[track.id].foot_ms
-        if fresh and track.own and track.weight >= policy.tracking.evidence:
-            trails[track.id] = measure.follow(track, trails[track.id])
+    trails = dict(before)
+    for track, (name, trail) in zip(memory.tracks, before.items(), strict=True):
+        if track.seen_ms > trail.foot_ms and track.own and track.weight >= policy.tracking.evidence:
+            trails[name] = measure.follow(track, trail)
     crowds = measure.crowds(memory.crowds, _occupancy(memory.scene, trails), blind=blind)
-    before = {track.id: (track, memory.trails[track.id]) for track in memory.tracks}
+    known = {name: (track, trail) for track, (name, trail) in zip(memory.tracks, before.items(), strict=True)}
     glance = Glance(header, memory.scene, aspect, policy.speed)
-    motions, events = clocked(memory.motions, measure.events, before, glance)
+    motions, events = clocked(memory.motions, measure.events, known, glance)
     memory = msgspec.structs.replace(memory, trails=trails, motions=motions, crowds=crowds)
     if memory.healthy is False:  # what is seen now is told, but nothing is learned from it
         return memory, [msgspec.structs.replace(e, valid=False) if isinstance(e, OfTrack) else e for e in events]

@@ -118,16 +118,21 @@ async def test_health_stands_among_the_events_and_a_crossing_that_is_not_valid_a
     assert [e.valid for e in (await store.events(EventQuery(types=["crossing"]))).items] == [False, True]
 
 
-async def test_a_file_of_the_first_version_is_read_on_and_all_its_crossings_are_valid(tmp_path):
-    path = tmp_path / "h.db"
+async def write_first_version(path, events):
+    """A file as the first version wrote it: it knew crossings only, and none that are not valid."""
     async with open_store(path) as store:
-        await store.write(changes(events=[crossing(1)]))
+        await store.write(changes(events=events))
     db = sqlite3.connect(path)
     for column in ("valid", "zone", "origin", "destination"):
         db.execute(f"ALTER TABLE events DROP COLUMN {column}")
     db.execute("PRAGMA user_version=1")
     db.commit()
     db.close()
+
+
+async def test_a_file_of_the_first_version_is_read_on_and_all_its_crossings_are_valid(tmp_path):
+    path = tmp_path / "h.db"
+    await write_first_version(path, [crossing(1)])
 
     for _ in range(2):  # and once more, as of this version
         async with open_store(path) as store:
@@ -475,14 +480,7 @@ async def test_another_programs_database_is_never_written_to(tmp_path):
 
 async def test_a_file_of_the_first_version_is_taken_over(tmp_path):
     path = tmp_path / "h.db"
-    async with open_store(path) as store:
-        await store.write(changes(events=[crossing(1)]))
-    db = sqlite3.connect(path)
-    for column in ("valid", "zone", "origin", "destination"):
-        db.execute(f"ALTER TABLE events DROP COLUMN {column}")
-    db.execute("PRAGMA user_version=1")
-    db.commit()
-    db.close()
+    await write_first_version(path, [crossing(1)])
     async with open_store(path) as store:
         await store.write(changes(events=[OF_ALL_KINDS["entered"]]))
 
