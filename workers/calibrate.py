@@ -21,7 +21,7 @@ from pipeline.stages.count import check_shape
 from workers.film import Shot, film
 from workers.ranges import Finite
 from workers.saying import log_to_stderr
-from workers.whole import write_whole
+from workers.whole import write_there
 
 POOR = 3
 """Exit code of a calibration that can be used nowhere."""
@@ -94,7 +94,7 @@ def calibrate(
     usable = _tell(console, places, plane, scene.calibration, kmh, fps)
     if out is not None:
         drawn = metric_grid(shot.jpeg, plane, lines=scene.lines, bad_px=FAR_OFF * scene.calibration.picture_sd_px)
-        _write(out, drawn)
+        write_there(out, drawn)
         console.print(
             f"{out}: look whether the lines of the grid lie along the road and across it",
             soft_wrap=True,
@@ -223,11 +223,3 @@ def _advice(places: list[Place], plane: GroundPlane, calibration: Calibration, k
 
 def _form(calibration: Calibration) -> str:
     return "points" if calibration.points is not None else "road" if calibration.road is not None else "pose"
-
-
-def _write(path: Path, data: bytes) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, data)
-    except OSError as exc:
-        raise Fatal(f"{path}: cannot write there: {exc.strerror or exc}") from exc

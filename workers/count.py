@@ -55,6 +55,7 @@ from workers.film import check_probe
 from workers.process import WallClock
 from workers.ranges import Finite
 from workers.saying import log_to_stderr
+from workers.whole import write_there
 
 YEARS = range(1970, 2200)
 """When a video may have been taken."""
@@ -259,12 +260,8 @@ async def _run(
 
 def _draw(driven: Driven | None, out: Path | None) -> None:
     """Write the picture of which way vehicles drove, where any did."""
-    if out is None or driven is None or not driven.flow:
-        return
-    try:
-        (out / DRIVEN).write_bytes(flow_arrows(driven.picture, driven.size, driven.flow))
-    except OSError as exc:
-        raise Fatal(f"{out / DRIVEN}: cannot be written: {exc.strerror}") from exc
+    if out is not None and driven is not None and driven.flow:
+        write_there(out / DRIVEN, flow_arrows(driven.picture, driven.size, driven.flow))
 
 
 def _bar(console: Console) -> Progress:

@@ -51,7 +51,7 @@ from pipeline.simulate.address import in_comment
 from workers.ranges import Finite
 from workers.saying import log_to_stderr
 from workers.stills import stills
-from workers.whole import write_whole
+from workers.whole import write_there
 
 FEW = 3
 """So many events that all go the other way are no accident."""
@@ -167,13 +167,13 @@ def evaluate(
     )
     if report is not None:
         shown, untold = _stills(video, evaluation, pictures)
-        _write(report, page(evaluation, lines=truth.lines, stills=shown, untold=untold))
+        write_there(report, page(evaluation, lines=truth.lines, stills=shown, untold=untold).encode())
     if json_file is not None:
         text = msgspec.json.format(msgspec.json.encode(evaluation), indent=2).decode() + "\n"
         if str(json_file) == "-":
             click.echo(text, nl=False)
             return
-        _write(json_file, text)
+        write_there(json_file, text.encode())
     _show(Console(quiet=quiet), evaluation, report)
 
 
@@ -398,12 +398,3 @@ def _text(path: Path) -> str:
         return _read(path).decode()
     except UnicodeDecodeError as exc:
         raise Fatal(f"{path}: it is no text (UTF-8)") from exc
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file whole, or leave what is there. Raises Fatal."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, text.encode())
-    except OSError as exc:
-        raise Fatal(f"{path}: cannot write there: {exc.strerror or exc}") from exc

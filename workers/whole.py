@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from pipeline.errors import Fatal
+
 
 def write_whole(file: Path, data: bytes | Iterable[bytes]) -> int:
     """Write a file, or leave what is there; its size.
@@ -22,3 +24,12 @@ def write_whole(file: Path, data: bytes | Iterable[bytes]) -> int:
             part.unlink()
         raise
     return size
+
+
+def write_there(file: Path, data: bytes) -> None:
+    """Write a file that a user named whole, its folder too, or leave what is there. Raises Fatal."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(file, data)
+    except OSError as exc:
+        raise Fatal(f"{file}: cannot write there: {exc.strerror or exc}") from exc
