@@ -65,8 +65,11 @@ one = st.builds(
     label=st.sampled_from(["car", "truck", "person", "bicycle"]),
 )
 vehicles = st.lists(one, max_size=8)
-apart = st.lists(one, max_size=7, unique_by=lambda v: v.x)
-"""Each in its own lane: of two in one place the last bit of a number says which is which, and a mirror changes it."""
+apart = st.lists(
+    st.builds(msgspec.structs.replace, one, x=st.sampled_from([0.12, 0.37, 0.62, 0.87])), max_size=4, unique_by=lambda v: v.x
+)
+"""Each out of the others' reach: of two in one place the last bit of a number says which is which, and one near a place
+where others drove begins with the speed of that place's cell; a mirror changes the last bits and where cells begin."""
 
 
 def log(traffic, *, scene=MEASURED, seen=look, gap=None):
