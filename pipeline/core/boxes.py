@@ -65,19 +65,24 @@ def look(seen: Detections, aspect: float, *, least_score: float, same: float, pa
     """
     if not len(seen):
         return Look(np.zeros((0, 4)), np.zeros(0), [], [], np.zeros((0, 4), dtype=bool), [])
-    x1, y1, x2, y2, score = np.array([seen.x1, seen.y1, seen.x2, seen.y2, seen.score])
-    x1, x2 = x1 * aspect, x2 * aspect
+    rows = np.array((seen.x1, seen.y1, seen.x2, seen.y2, seen.score))
+    rows[0] *= aspect
+    rows[2] *= aspect
+    order = (-rows[4]).argsort(kind="stable")
+    rows = rows[:, order]
+    usable = (rows[4] >= least_score) & (rows[2] - rows[0] > 0) & (rows[3] - rows[1] > 0)
+    if not usable.all():
+        order, rows = order[usable], rows[:, usable]
+    x1, y1, x2, y2, score = rows
     wide, high = x2 - x1, y2 - y1
-    order = np.argsort(-score, kind="stable")
-    order = order[(score[order] >= least_score) & (wide[order] > 0) & (high[order] > 0)]
-    x1, y1, x2, y2, wide, high, score = (v[order] for v in (x1, y1, x2, y2, wide, high, score))
     labels = [seen.label[i] for i in order.tolist()]
     kinds = [kind_of(label) for label in labels]
-    both = np.maximum(np.minimum(x2[:, None], x2) - np.maximum(x1[:, None], x1), 0)
-    both *= np.maximum(np.minimum(y2[:, None], y2) - np.maximum(y1[:, None], y1), 0)
+    ax1, ay1, ax2, ay2 = rows[:4, :, None]
+    shared_x, shared_y = np.minimum(ax2, x2) - np.maximum(ax1, x1), np.minimum(ay2, y2) - np.maximum(ay1, y1)
+    both = np.maximum(shared_x, 0) * np.maximum(shared_y, 0)
     area = wide * high
     least = np.minimum(area[:, None], area)
-    touching = np.argwhere(np.triu(both > min(part, same) * least, 1)).tolist()
+    touching = [(i, j) for i, j in np.argwhere(both > min(part, same) * least).tolist() if i < j]
     gone: set[int] = set()
     within: list[tuple[int, int]] = []
     for i, j in touching:
@@ -87,8 +92,8 @@ def look(seen: Detections, aspect: float, *, least_score: float, same: float, pa
             gone.add(j)
         elif both[i, j] >= part * least[i, j]:
             within.append((i, j))
-    boxes = np.stack([(x1 + x2) / 2, y2, wide, high], axis=1)
-    cut = _cut(x1, y1, x2, y2, aspect)
+    boxes = np.array(((x1 + x2) / 2, y2, wide, high)).T.copy()
+    cut = _cut(rows[:4], shared_x, shared_y, aspect)
     if gone:
         kept = [i for i in range(len(labels)) if i not in gone]
         place = {i: k for k, i in enumerate(kept)}
@@ -98,23 +103,30 @@ def look(seen: Detections, aspect: float, *, least_score: float, same: float, pa
     return Look(boxes, score, labels, kinds, cut, within)
 
 
-def _cut(x1: Array, y1: Array, x2: Array, y2: Array, aspect: float) -> Flags:
-    """Which edges are not the vehicle's own: those at the picture's edge, and those behind a nearer box."""
-    ax1, ax2, ay1, ay2 = x1[:, None], x2[:, None], y1[:, None], y2[:, None]
+def _cut(edges: Array, shared_x: Array, shared_y: Array, aspect: float) -> Flags:
+    """Which edges are not the vehicle's own: those at the picture's edge, and those behind a nearer box.
+
+    Args:
+        edges: [4, m] x1, y1, x2, y2, level.
+        shared_x, shared_y: [m, m] how much of its width and of its height each box shares with each other one; below 0:
+            how far they lie apart.
+        aspect: width / height of the picture.
+
+    Returns:
+        [m, 4] as in Look.
+    """
+    x1, y1, x2, y2 = edges
+    ax1, ay1, ax2, ay2 = edges[:, :, None]
     wide, high = ax2 - ax1, ay2 - ay1
-    slack_x, slack_y = 0.1 * wide, 0.1 * high
+    cut = np.array((x1 <= _EDGE, y1 <= _EDGE, x2 >= aspect - _EDGE, y2 >= 1 - _EDGE))
     nearer = y2 > ay2 + _LOWER * high
-    across = nearer & (np.minimum(ax2, x2) - np.maximum(ax1, x1) > _COVERED * wide)
-    down = nearer & (np.minimum(ay2, y2) - np.maximum(ay1, y1) > _COVERED * high)
-    left = down & (x1 < ax1) & (x2 > ax1 - slack_x) & (x2 < ax2)
-    right = down & (x2 > ax2) & (x1 < ax2 + slack_x) & (x1 > ax1)
-    bottom = across & (y1 < ay2 + slack_y)
-    return np.stack(
-        [
-            left.any(axis=1) | (x1 <= _EDGE),
-            y1 <= _EDGE,
-            right.any(axis=1) | (x2 >= aspect - _EDGE),
-            bottom.any(axis=1) | (y2 >= 1 - _EDGE),
-        ],
-        axis=1,
-    )
+    across = nearer & (shared_x > _COVERED * wide)
+    down = nearer & (shared_y > _COVERED * high)
+    if down.any():
+        left = down & (x1 < ax1) & (x2 > ax1 - 0.1 * wide) & (x2 < ax2)
+        right = down & (x2 > ax2) & (x1 < ax2 + 0.1 * wide) & (x1 > ax1)
+        cut[0] |= left.any(axis=1)
+        cut[2] |= right.any(axis=1)
+    if across.any():
+        cut[3] |= (across & (y1 < ay2 + 0.1 * high)).any(axis=1)
+    return cut.T.copy()

@@ -66,8 +66,8 @@ class FlowField(msgspec.Struct, frozen=True, array_like=True):
         return min(max(int(y / CELL), 0), self.rows - 1) * self.columns + column
 
     def _cells(self, x: Array, y: Array) -> NDArray[np.intp]:
-        c = np.clip((x / CELL).astype(np.intp), 0, self.columns - 1)
-        r = np.clip((y / CELL).astype(np.intp), 0, self.rows - 1)
+        c = np.minimum(np.maximum((x / CELL).astype(np.intp), 0), self.columns - 1)
+        r = np.minimum(np.maximum((y / CELL).astype(np.intp), 0), self.rows - 1)
         return r * self.columns + c
 
     def at(self, x: float, y: float) -> list[tuple[float, float, float]]:
@@ -96,19 +96,19 @@ class FlowField(msgspec.Struct, frozen=True, array_like=True):
         return [(x, y, n, vx, vy) for x, y, n, vx, vy in said.astype(np.float64).tolist()]
 
     def along(self, x: Array, y: Array, vx: Array, vy: Array) -> tuple[Array, Array, Array]:
-        """The mode that is most like each velocity: (vx, vy, times seen, 0 where none is alike)."""
-        table = self._table[self._cells(x, y)].astype(np.float64)  # [n, MODES, 3]
-        mx, my, n = table[:, :, 1], table[:, :, 2], table[:, :, 0]
+        """The mode that is most like each of n velocities: (vx, vy, times seen, 0 where none is alike), [n] each."""
+        there = self._table[self._cells(x, y)].astype(np.float64)  # [n, MODES, 3]
+        n, mx, my = there.transpose(2, 0, 1)
         size = np.hypot(mx, my)
         own = np.hypot(vx, vy)[:, None]
         dot = (mx * vx[:, None] + my * vy[:, None]) / np.maximum(size * own, 1e-12)
         good = (n > 0) & (dot > _SAME_WAY)
         # The most alike in course; between two of them the more usual one, and the one of the more alike speed.
         usual, faster = np.minimum(n, 5) / 50, np.abs(np.log(np.maximum(size, 1e-6) / np.maximum(own, 1e-6))) / 5
-        best = np.where(good, dot + usual - faster, -np.inf)
-        pick = best.argmax(axis=1)
+        pick = np.where(good, dot + usual - faster, -np.inf).argmax(axis=1)
         i = np.arange(len(x))
-        return mx[i, pick], my[i, pick], np.where(good[i, pick], n[i, pick], 0.0)
+        n, mx, my = there[i, pick].T
+        return mx, my, np.where(good[i, pick], n, 0.0)
 
     def learned(self, steps: Iterable[Step]) -> "FlowField":
         """The field after vehicles drove from (x0, y0) to (x1, y1) in dt seconds each."""

@@ -9,6 +9,7 @@ and Kirubarajan, Estimation with Applications to Tracking and Navigation (2001),
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -41,6 +42,7 @@ _FARTHEST, _NEAREST = 0.5, 2.5
 
 _CALM = np.array([1.0, 1.0, 0.1, 0.1])  # boxes grow more calmly than they move
 _MOVES = np.array([1.0, 1.0, 0.0, 0.0])
+_PLACE_AND_SPEED = [0, 1, 4, 5]
 
 
 def predict(
@@ -74,21 +76,22 @@ def predict(
     for kind, field in flow.items():
         mine = np.flatnonzero(moving & np.array([k == kind for k in kinds], dtype=bool))
         if len(mine):
-            carried, known = _carried(field, mean[mine][:, [0, 1, 4, 5]], dt[mine])
-            mine, carried = mine[known], carried[known]
-            moved[mine[:, None], [0, 1, 4, 5]] = carried
+            carried, known = _carried(field, mean[mine[:, None], _PLACE_AND_SPEED].T, dt[mine])
+            mine, carried = mine[known], carried[:, known]
+            moved[mine[:, None], _PLACE_AND_SPEED] = carried.T
             share[mine] = policy.wander_flow
-            quicker = np.hypot(carried[:, 2], carried[:, 3]) / speed[mine]
+            quicker = np.hypot(carried[2], carried[3]) / speed[mine]
             nearer[mine, 0] = np.minimum(np.maximum(np.sqrt(quicker), _FARTHEST), _NEAREST)
+    squared = nearer**2
     moved[:, 2:4] *= nearer
-    moved[:, 6:8] *= nearer**2
+    moved[:, 6:8] *= squared
     push = (policy.wander_heights * high) ** 2 * _CALM + ((share * speed) ** 2)[:, None] * _MOVES
     pp, pv, vv = cov[:, 0], cov[:, 1], cov[:, 2]
-    scale = np.maximum(nearer, 1.0) ** 2
+    scale, pushed = np.maximum(squared, 1.0), push * wait
     grown = np.empty_like(cov)
-    grown[:, 0] = scale * (pp + wait * (2 * pv + wait * (vv + push * wait / 3)))
-    grown[:, 1] = scale * (pv + wait * (vv + push * wait / 2))
-    grown[:, 2] = scale * (vv + push * wait)
+    grown[:, 0] = scale * (pp + wait * (2 * pv + wait * (vv + pushed / 3)))
+    grown[:, 1] = scale * (pv + wait * (vv + pushed / 2))
+    grown[:, 2] = scale * (vv + pushed)
     return moved, grown
 
 
@@ -107,24 +110,41 @@ def _nearer(mean: Array, cov: Array, dt: Array) -> Array:
 
 
 def _carried(field: FlowField, state: Array, dt: Array) -> tuple[Array, NDArray[np.bool_]]:
-    """Carry vehicles (x, y, vx, vy) along the flow: who is faster than it stays so. And whether their flow is known."""
-    x, y, vx, vy = state.T
+    """Carry n vehicles along the flow: who is faster than it stays so.
+
+    Args:
+        field: the flow of their kind.
+        state: [4, n] x, y, vx, vy.
+        dt: [n] seconds.
+
+    Returns:
+        Their state then, [4, n], and whether the flow of each is known, [n].
+    """
     parts = max(1, min(8, math.ceil(float(dt.max()) / _STEP_S)))
     step = dt / parts
-    fx, fy, n = field.along(x, y, vx, vy)
+    x, y, vx, vy = state
+    # The flow where they are and that at the end of the first part are looked up at once: it costs little more than one.
+    ahead = np.array((x + vx * step, y + vy * step, vx, vy))
+    looked_up = field.along(*np.concatenate((state, ahead), axis=1))
+    fx, fy, n = (each[: len(dt)] for each in looked_up)
+    gx, gy, m = (each[len(dt) :] for each in looked_up)
+    x, y = ahead[0], ahead[1]
     known = n > 0
-    for _ in range(parts):
-        x, y = x + vx * step, y + vy * step
-        gx, gy, m = field.along(x, y, vx, vy)
+    for part in range(parts):
+        if part > 0:
+            x, y = x + vx * step, y + vy * step
+            gx, gy, m = field.along(x, y, vx, vy)
         # The turn and stretch from the one mode to the other, as a quotient of complex numbers.
         size = np.maximum(fx * fx + fy * fy, 1e-12)
         a, b = (gx * fx + gy * fy) / size, (gy * fx - gx * fy) / size
         stretch = np.maximum(np.hypot(a, b), 1e-12)
-        within = np.where((n > 0) & (m > 0), np.minimum(np.maximum(stretch, 0.5), 2.0) / stretch, 0.0)
+        goes_on = m > 0
+        within = np.where((n > 0) & goes_on, np.minimum(np.maximum(stretch, 0.5), 2.0) / stretch, 0.0)
         a, b = np.where(within > 0, a * within, 1.0), b * within
         vx, vy = vx * a - vy * b, vx * b + vy * a
-        fx, fy, n = np.where(m > 0, gx, fx), np.where(m > 0, gy, fy), np.where(m > 0, m, n)
-    return np.stack([x, y, vx, vy], axis=1), known
+        if part < parts - 1:
+            fx, fy, n = np.where(goes_on, gx, fx), np.where(goes_on, gy, fy), np.where(goes_on, m, n)
+    return np.array((x, y, vx, vy)), known
 
 
 def innovation(
@@ -144,41 +164,39 @@ def innovation(
     Returns:
         off [..., 4] of x, y, width, height, and doubt [..., 4], a factor of the standard deviation.
     """
-    x, y, w, h = (boxes[..., k] for k in range(4))
-    px, py, pw, ph = (means[..., k] for k in range(4))
-    left, right = (x - w / 2) - (px - pw / 2), (x + w / 2) - (px + pw / 2)
-    top, bottom = (y - h) - (py - ph), y - py
-    off_x, off_w, doubt_x, doubt_w = _axis(
-        (left, right), x - px, w, pw, sizes[..., 0], (cut[..., 0], cut[..., 2]), policy
-    )
-    off_y, off_h, doubt_y, doubt_h = _axis(
-        (top, bottom), bottom, h, ph, sizes[..., 1], (cut[..., 1], cut[..., 3]), policy
-    )
-    off = np.stack(np.broadcast_arrays(off_x, off_y, off_w, off_h), axis=-1)
-    return off, np.stack(np.broadcast_arrays(doubt_x, doubt_y, doubt_w, doubt_h), axis=-1)
-
-
-def _axis(
-    edges: tuple[Array, Array],
-    anchor: Array,
-    size: Array,
-    known: Array,
-    unsure: Array,
-    cut: tuple[NDArray[np.bool_], NDArray[np.bool_]],
-    policy: MotionPolicy,
-) -> tuple[Array, Array, Array, Array]:
-    """One axis: how far the anchor and the size are off, and their doubts; edges and cut are of the two edges across."""
-    (near, far), (near_cut, far_cut) = edges, cut
+    # Both axes at once and the pairs last in memory: numpy is slow where the last axis is short.
+    box, expected, edge_cut = _first(boxes), _first(means), _first(cut)
+    aside = _SHARES.reshape(2, 2, *(1,) * (boxes.ndim - 1))
+    place, size, known = box[:2], box[2:], expected[2:4]
+    anchor = place - expected[:2]
+    near = (place - size * aside[0]) - (expected[:2] - known * aside[0])
+    far = (place + size * aside[1]) - (expected[:2] + known * aside[1])
+    near_cut, far_cut = edge_cut[:2], edge_cut[2:]
     change = size - known
-    odd = np.abs(change) > policy.same_size * known + 2 * unsure
-    hidden = near_cut | far_cut
+    odd = np.abs(change) > policy.same_size * known + 2 * _first(sizes)
     short = change < 0
+    hidden = near_cut | far_cut
+    partly = odd | hidden
     use_near = np.where(near_cut == far_cut, np.abs(near) < np.abs(far), far_cut)
-    off = np.where((odd | hidden) & short, np.where(use_near, near, far), anchor)
+    off = np.where(partly & short, np.where(use_near, near, far), anchor)
     off_size = np.where(hidden & short, 0.0, change)
-    doubt = np.where(near_cut & far_cut, 4.0, np.where(odd | hidden, 1.5, 1.0))
+    doubt = np.where(near_cut & far_cut, 4.0, np.where(partly, 1.5, 1.0))
     doubt_size = np.where(hidden, 4.0, np.where(odd, policy.odd_doubt, 1.0))
-    return off, off_size, doubt, doubt_size
+    return _last(np.concatenate((off, off_size))), _last(np.concatenate((doubt, doubt_size)))
+
+
+_SHARES = np.array([[0.5, 1.0], [0.5, 0.0]])
+"""How far the near edge (left, top) and the far one (right, bottom) lie from the lower middle, in widths and heights."""
+
+
+def _first(values: NDArray[Any]) -> NDArray[Any]:
+    """A view with the last axis first."""
+    return values.transpose(-1, *range(values.ndim - 1))
+
+
+def _last(values: NDArray[Any]) -> NDArray[Any]:
+    """A view with the first axis last."""
+    return values.transpose(*range(1, values.ndim), 0)
 
 
 def update(mean: Array, cov: Array, seen: Look, which: NDArray[np.intp], policy: MotionPolicy) -> tuple[Array, Array]:
@@ -198,6 +216,9 @@ def update(mean: Array, cov: Array, seen: Look, which: NDArray[np.intp], policy:
     pp, pv, vv = cov[:, 0], cov[:, 1], cov[:, 2]
     total = pp + noise
     gain, speed_gain = pp / total, pv / total
-    new_mean = np.concatenate([mean[:, :4] + gain * off, mean[:, 4:] + speed_gain * off], axis=1)
-    new_cov = np.stack([(1 - gain) * pp, (1 - gain) * pv, vv - speed_gain * pv], axis=1)
+    new_mean, new_cov = np.empty_like(mean), np.empty_like(cov)
+    new_mean[:, :4] = mean[:, :4] + gain * off
+    new_mean[:, 4:] = mean[:, 4:] + speed_gain * off
+    rest = 1 - gain
+    new_cov[:, 0], new_cov[:, 1], new_cov[:, 2] = rest * pp, rest * pv, vv - speed_gain * pv
     return new_mean, new_cov
