@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.core.anchors import RIDER, WALKER, Step, kind_of
 from pipeline.core.geometry import between, level
@@ -86,17 +88,6 @@ class Ruler(msgspec.Struct, frozen=True):
         """Signed distance of a level point from the endless line; positive on the right."""
         return self.nx * (p[0] - self.ax) + self.ny * (p[1] - self.ay)
 
-    def idle(self, memory: LineMemory, step: Step) -> bool:
-        """Whether a step surely changes nothing: all of it lies on the side known, no further away than known."""
-        if memory.changed_ms is not None:
-            return False
-        nx, ny, ax, ay = self.nx, self.ny, self.ax, self.ay  # as `distance`, twice: this is asked most of all
-        now = nx * (step.end[0] - ax) + ny * (step.end[1] - ay)
-        was = nx * (step.start[0] - ax) + ny * (step.start[1] - ay)
-        if memory.side is Way.TO_RIGHT:
-            return was >= 0 and 0 <= now <= memory.peak
-        return was < 0 and -memory.peak <= now < 0
-
     def along(self, p: Point) -> float:
         """Where the foot of the perpendicular from a level point falls: 0 at `from`, 1 at `to`."""
         return (self.ny * (p[0] - self.ax) - self.nx * (p[1] - self.ay)) / self.length
@@ -110,6 +101,32 @@ def ruler(start: Point, end: Point, aspect: float) -> Ruler:
     if length == 0:
         raise ValueError(f"a line needs two different points, got {start} twice")
     return Ruler(ax, ay, -(by - ay) / length, (bx - ax) / length, aspect, length)
+
+
+class Rulers:
+    """All lines of a scene, ready to be held against many points at once."""
+
+    def __init__(self, each: Sequence[Ruler]) -> None:
+        rows = np.array([(r.ax, r.ay, r.nx, r.ny) for r in each]).reshape(-1, 4)
+        self._ax, self._ay, self._nx, self._ny = rows.T.copy()
+
+    def distances(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Signed distance of each level point [n, 2] from each endless line, as `Ruler.distance`: [n, lines]."""
+        signed: NDArray[np.float64] = self._nx * (points[:, :1] - self._ax) + self._ny * (points[:, 1:] - self._ay)
+        return signed
+
+
+def stayed(memory: LineMemory, side: Way, reach: float) -> LineMemory:
+    """What a track remembers after a step that lies on one side of the line; `advance` in short, for most steps.
+
+    Args:
+        memory: with no change of side that is not yet counted.
+        side: of the whole step.
+        reach: how far from the endless line the step ends, in picture heights, at most FAR.
+    """
+    if side is not memory.side or reach <= memory.peak:
+        return memory
+    return LineMemory(side, reach, memory.times)
 
 
 def advance(measure: Ruler, memory: LineMemory | None, step: Step) -> tuple[LineMemory, Crossed | None]:

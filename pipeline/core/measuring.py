@@ -4,14 +4,16 @@ The rules are in `crossing`, `zones`, `movements` and `crowding`; here each trac
 is told. The work for a track that is nowhere near a place is a few comparisons.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import msgspec
+import numpy as np
 
 from pipeline.core import crossing, crowding, movements, zones
 from pipeline.core.anchors import Step, anchor_of, anchored, step_of
-from pipeline.core.crossing import CrossingPolicy, LineMemory, Ruler, lane_of, ruler
+from pipeline.core.crossing import FAR, Crossed, CrossingPolicy, LineMemory, Ruler, Rulers, lane_of, ruler, stayed
 from pipeline.core.crowding import Crowd
 from pipeline.core.model import (
     Anchor,
@@ -30,11 +32,12 @@ from pipeline.core.model import (
     Point,
     Scene,
     Unfinished,
+    Way,
     Zone,
 )
 from pipeline.core.movements import Finished, Journey, Learned, Places, Visit, places_of
 from pipeline.core.tracking import Track
-from pipeline.core.zones import Outline, Presence, Turn, outline
+from pipeline.core.zones import Outline, Outlines, Presence, Turn, outline
 
 
 class Trail(msgspec.Struct, frozen=True, array_like=True):
@@ -61,41 +64,85 @@ class Moment(msgspec.Struct, frozen=True):
     model: str
 
 
+class Layout:
+    """What of a scene does not change from picture to picture: its lines, zones and places, ready to measure by."""
+
+    def __init__(self, scene: Scene, aspect: float) -> None:
+        self.lines: list[tuple[Line, Ruler]] = [(line, ruler(line.start, line.end, aspect)) for line in scene.lines]
+        self.zones: list[tuple[Zone, Outline]] = [(zone, outline(tuple(zone.points), aspect)) for zone in scene.zones]
+        self.rulers = Rulers([measure for _, measure in self.lines])
+        self.outlines = Outlines([measure for _, measure in self.zones])
+        self.places: Places | None = places_of(scene)
+
+
+class _This:
+    """A scene as a cache's key: it holds lists, so it is known by its identity, which the key keeps from being reused."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+
+    def __hash__(self) -> int:
+        return id(self.scene)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _This) and self.scene is other.scene
+
+
+@lru_cache(maxsize=256)
+def _layout(this: _This, aspect: float) -> Layout:
+    return Layout(this.scene, aspect)
+
+
+class _Walk(NamedTuple):
+    """A track's newest step."""
+
+    track: Track
+    trail: Trail  # before it
+    label: str
+    foot: Point  # now, in shares
+    anchor: Anchor
+    before: Point  # where the anchor was, in shares
+    after: Point
+
+
 class Measure:
     """One scene at one moment, ready to hold tracks against."""
 
     def __init__(self, scene: Scene, moment: Moment, aspect: float, policy: CrossingPolicy, learned: Learned) -> None:
         self.scene, self.moment, self.aspect, self.policy, self.learned = scene, moment, aspect, policy, learned
-        self.lines: list[tuple[Line, Ruler]] = [(line, ruler(line.start, line.end, aspect)) for line in scene.lines]
-        self.zones: list[tuple[Zone, Outline]] = [(zone, outline(tuple(zone.points), aspect)) for zone in scene.zones]
-        self.places: Places | None = places_of(scene)
+        self.layout = _layout(_This(scene), aspect)
+        self.places = self.layout.places
         self.events: list[Event] = []
         self._common = {
             "camera": moment.camera, "clock": moment.clock, "scene_revision": scene.revision, "epoch": moment.epoch,
             "model": moment.model,
         }  # fmt: skip
 
-    def follow(self, track: Track, trail: Trail) -> Trail:
-        """Hold a track's newest step against every line and zone, and note what it did."""
-        foot, height, label = track.foot(self.aspect), track.height, track.label
-        first = trail.anchor is None
-        anchor = trail.anchor or anchor_of(label, self.scene.anchors)
-        step = step_of(
-            anchored(trail.foot, trail.height, anchor),
-            trail.foot_ms,
-            anchored(foot, height, anchor),
-            track.seen_ms,
-            band=self.policy.band(label, height),
-            aspect=self.aspect,
-        )
-        visits: list[Visit] = []
-        lines = self._over_lines(track, label, trail.lines, step, visits)
-        present = self._in_zones(track, label, trail.zones, step, visits, first=first)
-        journey = trail.journey
-        if self.places is not None:
-            journey, finished = movements.advance(self.places, journey, visits, step.after)
-            self._finished(track, finished, self.places)
-        return Trail(foot, track.seen_ms, lines, height, anchor, present, journey)
+    def follow(self, due: Sequence[tuple[Track, Trail]]) -> list[Trail]:
+        """Hold the newest step of each track against every line and zone, and note what it did.
+
+        Args:
+            due: tracks that were seen since, each with its trail so far.
+
+        Returns:
+            Their trails now, in the same order.
+        """
+        if not due:
+            return []
+        walks = [self._walk(track, trail) for track, trail in due]
+        ends = np.array([walk.before for walk in walks] + [walk.after for walk in walks])
+        ends[:, 0] *= self.aspect
+        before, after = ends[: len(walks)], ends[len(walks) :]
+        signed = self.layout.rulers.distances(ends)
+        right, reach = signed >= 0, np.minimum(np.abs(signed[len(walks) :]), FAR)
+        right_now = right[len(walks) :]
+        passes = right_now != right[: len(walks)]
+        near = self.layout.outlines.near(before, after)
+        rows = zip(walks, right_now.tolist(), passes.tolist(), reach.tolist(), near.tolist(), strict=True)
+        return [
+            self._follow(walk, zip(sides, over, far, strict=True), zones_near)
+            for walk, sides, over, far, zones_near in rows
+        ]
 
     def end(self, track: Track, trail: Trail, how: Ending) -> None:
         """Tell what a track leaves unfinished that is followed no longer."""
@@ -145,73 +192,95 @@ class Measure:
 
     # --- rules
 
+    def _walk(self, track: Track, trail: Trail) -> _Walk:
+        label, foot = track.label, track.foot(self.aspect)
+        anchor = trail.anchor or anchor_of(label, self.scene.anchors)
+        before, after = anchored(trail.foot, trail.height, anchor), anchored(foot, track.height, anchor)
+        return _Walk(track, trail, label, foot, anchor, before, after)
+
+    def _step(self, walk: _Walk) -> Step:
+        track, trail = walk.track, walk.trail
+        band = self.policy.band(walk.label, track.height)
+        return step_of(walk.before, trail.foot_ms, walk.after, track.seen_ms, band=band, aspect=self.aspect)
+
+    def _follow(self, walk: _Walk, at_lines: Iterable[tuple[bool, bool, float]], near: Sequence[bool]) -> Trail:
+        track, trail = walk.track, walk.trail
+        visits: list[Visit] = []
+        lines = self._over_lines(walk, at_lines, visits)
+        present = self._in_zones(walk, near, visits) if trail.zones or True in near else trail.zones
+        journey = trail.journey
+        if self.places is not None:
+            journey, finished = movements.advance(self.places, journey, visits, walk.after)
+            self._finished(track, finished, self.places)
+        return Trail(walk.foot, track.seen_ms, lines, track.height, walk.anchor, present, journey)
+
     def _over_lines(
-        self, track: Track, label: str, remembered: dict[str, LineMemory], step: Step, visits: list[Visit]
+        self, walk: _Walk, at_lines: Iterable[tuple[bool, bool, float]], visits: list[Visit]
     ) -> dict[str, LineMemory]:
-        lines = remembered
-        for line, measure in self.lines:
-            if line.classes is not None and label not in line.classes:
+        """What it remembers of the lines; at_lines: of each line the side of its end (right?), whether it changes side, its reach."""
+        remembered = lines = walk.trail.lines
+        for (line, measure), (to_right, passes, reach) in zip(self.layout.lines, at_lines, strict=True):
+            if line.classes is not None and walk.label not in line.classes:
                 continue
             known = lines.get(line.name)
-            if known is not None and measure.idle(known, step):
+            if known is None or passes or known.changed_ms is not None:
+                memory, crossed = crossing.advance(measure, known, self._step(walk))
+                if crossed is not None:
+                    self._crossed(walk.track, line, crossed, visits)
+            elif reach <= known.peak:
                 continue
-            memory, crossed = crossing.advance(measure, known, step)
+            else:
+                memory = stayed(known, Way.TO_RIGHT if to_right else Way.TO_LEFT, reach)
             if memory is not known:
                 if lines is remembered:
                     lines = dict(lines)
                 lines[line.name] = memory
-            if crossed is not None:
-                visits.append(Visit(line.name, crossed.way, crossed.captured_ms, crossed.sd_ms))
-                self.events.append(
-                    Crossing(
-                        id=self._id(track, f"{line.name}/{crossed.nth}"),
-                        line=line.name,
-                        lane=lane_of(line.lanes, crossed.along),
-                        direction=crossed.way,
-                        direction_name=line.to_right if crossed.way == "to_right" else line.to_left,
-                        captured_ms=crossed.captured_ms,
-                        captured_sd_ms=crossed.sd_ms,
-                        x=round(crossed.at[0], 5),
-                        y=round(crossed.at[1], 5),
-                        **self._of(track),
-                    )
-                )
         return lines
 
-    def _in_zones(
-        self,
-        track: Track,
-        label: str,
-        remembered: dict[str, Presence],
-        step: Step,
-        visits: list[Visit],
-        *,
-        first: bool,
-    ) -> dict[str, Presence]:
-        present = remembered
-        for zone, measure in self.zones:
+    def _in_zones(self, walk: _Walk, near: Sequence[bool], visits: list[Visit]) -> dict[str, Presence]:
+        """What it remembers of the zones; near: of each zone whether the step may come near it."""
+        remembered = present = walk.trail.zones
+        for (zone, measure), close in zip(self.layout.zones, near, strict=True):
             known = present.get(zone.name)
-            if zone.classes is not None and label not in zone.classes and (known is None or not known.inside):
+            if not close and (known is None or known.settled):
                 continue
-            if known is None and measure.misses(step.start, step.end):
+            if zone.classes is not None and walk.label not in zone.classes and (known is None or not known.inside):
                 continue
-            stay, changes = zones.advance(measure, known, step, first=first)
+            stay, changes = zones.advance(measure, known, self._step(walk), first=walk.trail.anchor is None)
             if stay is not known and stay is not None:
                 if present is remembered:
                     present = dict(present)
                 present[zone.name] = stay
             for change in changes:
-                leaves = change.turn is Turn.LEFT
-                visits.append(Visit(zone.name, None, change.captured_ms, change.sd_ms, leaves))
-                if leaves:
-                    self._left(
-                        track, zone.name, change.stay, Ending.CROSSED, change.captured_ms, change.at, change.sd_ms
-                    )
-                else:
-                    self._entered(track, zone.name, change)
+                self._turned(walk.track, zone.name, change, visits)
         return present
 
     # --- words
+
+    def _crossed(self, track: Track, line: Line, crossed: Crossed, visits: list[Visit]) -> None:
+        visits.append(Visit(line.name, crossed.way, crossed.captured_ms, crossed.sd_ms))
+        self.events.append(
+            Crossing(
+                id=self._id(track, f"{line.name}/{crossed.nth}"),
+                line=line.name,
+                lane=lane_of(line.lanes, crossed.along),
+                direction=crossed.way,
+                direction_name=line.to_right if crossed.way == "to_right" else line.to_left,
+                captured_ms=crossed.captured_ms,
+                captured_sd_ms=crossed.sd_ms,
+                x=round(crossed.at[0], 5),
+                y=round(crossed.at[1], 5),
+                **self._of(track),
+            )
+        )
+
+    def _turned(self, track: Track, zone: str, change: zones.Change, visits: list[Visit]) -> None:
+        leaves = change.turn is Turn.LEFT
+        visits.append(Visit(zone, None, change.captured_ms, change.sd_ms, leaves))
+        if leaves:
+            self._left(track, zone, change.stay, Ending.CROSSED, change.captured_ms, change.at, change.sd_ms)
+        else:
+            self._entered(track, zone, change)
 
     def _id(self, track: Track, rest: str) -> str:
         return f"{self.moment.log}/{self.moment.camera}/{track.id}/{rest}"

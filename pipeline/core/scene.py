@@ -441,10 +441,13 @@ def _measured(
     for track in ended:
         if track.id in memory.trails:
             measure.end(track, memory.trails[track.id], Ending.LOST)
-    trails = dict(before)
-    for track, (name, trail) in zip(memory.tracks, before.items(), strict=True):
-        if track.seen_ms > trail.foot_ms and track.own and track.weight >= policy.tracking.evidence:
-            trails[name] = measure.follow(track, trail)
+    due = [
+        (track, trail)
+        for track, trail in zip(memory.tracks, before.values(), strict=True)
+        if track.seen_ms > trail.foot_ms and track.own and track.weight >= policy.tracking.evidence
+    ]
+    followed = measure.follow(due)
+    trails = before | {track.id: trail for (track, _), trail in zip(due, followed, strict=True)}
     crowds = measure.crowds(memory.crowds, _occupancy(memory.scene, trails), blind=blind)
     known = {name: (track, trail) for track, (name, trail) in zip(memory.tracks, before.items(), strict=True)}
     glance = Glance(header, memory.scene, aspect, policy.speed)

@@ -8,10 +8,13 @@ from then on. In a zone so narrow that nobody could be deeper than the band, the
 A vehicle that drives through a zone between two frames has come in and left.
 """
 
+from collections.abc import Sequence
 from enum import Enum
 from functools import lru_cache
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.core.anchors import Step
 from pipeline.core.geometry import along, between, inside, level
@@ -85,6 +88,20 @@ def outline(points: tuple[Point, ...], aspect: float) -> Outline:
     return Outline(corners, (min(xs), min(ys)), (max(xs), max(ys)), widest, aspect)
 
 
+class Outlines:
+    """All zones of a scene, ready to be held against many steps at once."""
+
+    def __init__(self, each: Sequence[Outline]) -> None:
+        self._low = np.array([o.low for o in each]).reshape(-1, 2)
+        self._high = np.array([o.high for o in each]).reshape(-1, 2)
+
+    def near(self, starts: NDArray[np.float64], ends: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which steps, from level points [n, 2] to others, may come near which zones: [n, zones], not `Outline.misses`."""
+        low, high = np.minimum(starts, ends)[:, None], np.maximum(starts, ends)[:, None]
+        misses: NDArray[np.bool_] = (high < self._low) | (low > self._high)
+        return ~(misses[..., 0] | misses[..., 1])
+
+
 class Presence(msgspec.Struct, frozen=True, array_like=True):
     """What one track remembers of one zone."""
 
@@ -96,6 +113,11 @@ class Presence(msgspec.Struct, frozen=True, array_like=True):
     changed_ms: int | None = None  # the last step over the border not yet counted
     changed_at: Point | None = None  # in shares
     changed_sd_ms: float | None = None
+
+    @property
+    def settled(self) -> bool:
+        """Whether the track is outside for good: a step that misses the zone changes nothing."""
+        return not self.inside and self.changed_ms is None
 
 
 class Turn(Enum):
@@ -128,7 +150,7 @@ def advance(zone: Outline, memory: Presence | None, step: Step, *, first: bool) 
         The new memory, and what it did, in order.
     """
     p, q = step.start, step.end
-    if (memory is None or not (memory.inside or memory.changed_ms is not None)) and zone.misses(p, q):
+    if (memory is None or memory.settled) and zone.misses(p, q):
         return memory, []
     was, now = zone.holds(p), zone.holds(q)
     changes: list[Change] = []

@@ -66,7 +66,9 @@ one = st.builds(
 )
 vehicles = st.lists(one, max_size=8)
 apart = st.lists(
-    st.builds(msgspec.structs.replace, one, x=st.sampled_from([0.12, 0.37, 0.62, 0.87])), max_size=4, unique_by=lambda v: v.x
+    st.builds(msgspec.structs.replace, one, x=st.sampled_from([0.12, 0.37, 0.62, 0.87])),
+    max_size=4,
+    unique_by=lambda v: v.x,
 )
 """Each out of the others' reach: of two in one place the last bit of a number says which is which, and one near a place
 where others drove begins with the speed of that place's cell; a mirror changes the last bits and where cells begin."""
