@@ -414,66 +414,85 @@ def _look(memory: Memory, header: Header, seen: Detections, policy: ScenePolicy)
         flow=memory.flow,
     )
     motions = moved(memory.motions, tracks, seen, Glance(header, memory.scene, aspect, policy.speed))
+    living = {track.id: track for track in tracks}
+    vouched = {name: track for name, track in living.items() if track.weight >= policy.tracking.evidence}
     memory = msgspec.structs.replace(memory, tracks=tracks, motions=motions, model=seen.model)
-    memory, events = _measured(memory, header, ended, policy, blind=blind)
+    memory, events = _measured(memory, header, living, vouched, ended, policy, blind=blind)
     if valid:
         windows = counted(windows, events, policy.windows, now_ms=header.captured_ms)
-        memory = msgspec.structs.replace(memory, flow=flow)
-        if events and memory.health.doubt is not None:
-            doubted = [*memory.doubted, *(e for e in events if isinstance(e, OfTrack))][-MOST_DOUBTED:]
-            memory = msgspec.structs.replace(memory, doubted=doubted)
-    memory = msgspec.structs.replace(memory, windows=windows, seen_ms=header.captured_ms)
-    return memory, [*events, _picture(memory, header, aspect, policy)]
+    else:
+        flow = memory.flow
+    doubted = memory.doubted
+    if valid and events and memory.health.doubt is not None:
+        doubted = [*doubted, *(e for e in events if isinstance(e, OfTrack))][-MOST_DOUBTED:]
+    memory = msgspec.structs.replace(memory, flow=flow, doubted=doubted, windows=windows, seen_ms=header.captured_ms)
+    return memory, [*events, _picture(memory, header, vouched, aspect)]
 
 
 def _measured(
-    memory: Memory, header: Header, ended: Sequence[Track], policy: ScenePolicy, *, blind: bool
+    memory: Memory,
+    header: Header,
+    living: Mapping[str, Track],
+    vouched: Mapping[str, Track],
+    ended: Sequence[Track],
+    policy: ScenePolicy,
+    *,
+    blind: bool,
 ) -> tuple[Memory, list[Event]]:
-    """Hold the tracks of a picture, and those that ended with it, against the scene."""
-    aspect = _aspect(memory, header)
+    """Hold the tracks of a picture, and those that ended with it, against the scene.
+
+    Args:
+        memory: with the tracks, but not the trails, of the picture.
+        header: of the picture.
+        living: the tracks by id.
+        vouched: those with evidence enough to be shown and counted.
+        ended: tracks that ended with the picture.
+        policy: beliefs and limits.
+        blind: nobody saw what was between the picture before and this one.
+    """
+    aspect, scene = _aspect(memory, header), memory.scene
     before = {
-        track.id: memory.trails.get(track.id) or Trail(track.foot(aspect), track.seen_ms, height=track.height)
-        for track in memory.tracks
+        name: memory.trails.get(name) or Trail(track.foot(aspect), track.seen_ms, height=track.height)
+        for name, track in living.items()
     }
-    if memory.scene is None or not (memory.scene.lines or memory.scene.zones):
+    if scene is None or not (scene.lines or scene.zones):
         return msgspec.structs.replace(memory, trails=before), []
-    measure = Measure(memory.scene, _moment(header, memory.model), aspect, policy.crossing, memory.learned)
+    measure = Measure(scene, _moment(header, memory.model), aspect, policy.crossing, memory.learned)
     for track in ended:
         if track.id in memory.trails:
             measure.end(track, memory.trails[track.id], Ending.LOST)
-    due = [
-        (track, trail)
-        for track, trail in zip(memory.tracks, before.values(), strict=True)
-        if track.seen_ms > trail.foot_ms and track.own and track.weight >= policy.tracking.evidence
-    ]
-    followed = measure.follow(due)
-    trails = before | {track.id: trail for (track, _), trail in zip(due, followed, strict=True)}
-    crowds = measure.crowds(memory.crowds, _occupancy(memory.scene, trails), blind=blind)
-    known = {name: (track, trail) for track, (name, trail) in zip(memory.tracks, before.items(), strict=True)}
-    glance = Glance(header, memory.scene, aspect, policy.speed)
-    motions, events = clocked(memory.motions, measure.events, known, glance)
+    due = {
+        name: (track, before[name])
+        for name, track in vouched.items()
+        if track.own and track.seen_ms > before[name].foot_ms
+    }
+    trails = before | dict(zip(due, measure.follow(list(due.values())), strict=True))
+    crowds = measure.crowds(memory.crowds, _occupancy(scene, trails), blind=blind)
+    motions, events = memory.motions, measure.events
+    if events:
+        motions, events = clocked(motions, events, due, Glance(header, scene, aspect, policy.speed))
     memory = msgspec.structs.replace(memory, trails=trails, motions=motions, crowds=crowds)
     if memory.healthy is False:  # what is seen now is told, but nothing is learned from it
         return memory, [msgspec.structs.replace(e, valid=False) if isinstance(e, OfTrack) else e for e in events]
     return msgspec.structs.replace(memory, learned=measure.learned), events
 
 
-def _picture(memory: Memory, header: Header, aspect: float, policy: ScenePolicy) -> LiveTracks:
+def _picture(memory: Memory, header: Header, vouched: Mapping[str, Track], aspect: float) -> LiveTracks:
     """The road users of a picture. Of a camera that is not well the speeds are not known: nothing would mark them."""
     motions = memory.motions if memory.healthy is not False else {}
     live = [
-        shown(_live(track, aspect), motions.get(track.id))
-        for track in memory.tracks
-        if track.seen_ms == header.captured_ms and track.weight >= policy.tracking.evidence
+        shown(_live(name, track, aspect), motions.get(name))
+        for name, track in vouched.items()
+        if track.seen_ms == header.captured_ms
     ]
     return LiveTracks(
         camera=memory.camera, epoch=header.epoch, seq=header.seq, captured_ms=header.captured_ms, tracks=live
     )
 
 
-def _live(track: Track, aspect: float) -> LiveTrack:
-    x1, y1, x2, y2 = (round(v, 5) for v in track.box(aspect))
-    return LiveTrack(track.id, track.label, x1, y1, x2, y2, round(track.score, 4))
+def _live(name: str, track: Track, aspect: float) -> LiveTrack:
+    x1, y1, x2, y2 = track.box(aspect)
+    return LiveTrack(name, track.label, round(x1, 5), round(y1, 5), round(x2, 5), round(y2, 5), round(track.score, 4))
 
 
 def _inside(memory: Memory) -> dict[str, int]:

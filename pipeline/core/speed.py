@@ -174,7 +174,7 @@ def clocked(
     Args:
         motions: what is remembered, the frame included.
         events: of the frame, of every kind.
-        before: the living tracks by id, each with its trail before the frame.
+        before: the tracks that crossed lines, by id, each with its trail before the frame; others may be there, too.
         glance: the frame, and what it is measured by.
 
     Returns:

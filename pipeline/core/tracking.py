@@ -150,8 +150,12 @@ class Track(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     def box(self, aspect: float) -> tuple[float, float, float, float]:
         """x1, y1, x2, y2 in shares, cut at the picture's edge."""
         x, y, w, h = self.mean[:4]
-        cut = [min(1.0, max(0.0, v)) for v in ((x - w / 2) / aspect, y - h, (x + w / 2) / aspect, y)]
-        return (cut[0], cut[1], cut[2], cut[3])
+        x1, y1, x2 = (x - w / 2) / aspect, y - h, (x + w / 2) / aspect
+        return (_share(x1), _share(y1), _share(x2), _share(y))
+
+
+def _share(v: float) -> float:
+    return 0.0 if v <= 0 else 1.0 if v >= 1 else v
 
 
 def follow(
