@@ -9,13 +9,12 @@ and Kirubarajan, Estimation with Applications to Tracking and Navigation (2001),
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.boxes import Look
 from pipeline.core.flow_field import FlowField
 
 Array = NDArray[np.float64]
@@ -147,71 +146,98 @@ def _carried(field: FlowField, state: Array, dt: Array) -> tuple[Array, NDArray[
     return np.array((x, y, vx, vy)), known
 
 
-def innovation(
-    means: Array, sizes: Array, boxes: Array, cut: NDArray[np.bool_], policy: MotionPolicy
-) -> tuple[Array, Array]:
-    """How far boxes are from where vehicles are expected, and how many times their noise that may be.
+class Fit(NamedTuple):
+    """How well p boxes fit p vehicles that are expected somewhere."""
+
+    off: Array  # [p, 4] how far the box is from where it is expected: x, y, width, height
+    blur: Array  # [p, 4] variance of that by the box's noise, were its score 1
+    high: Array  # [p] the greater height of the two
+
+    def of(self, which: NDArray[np.intp]) -> "Fit":
+        """Some of the pairs."""
+        return Fit(self.off[which], self.blur[which], self.high[which])
+
+
+def near(means: Array, covs: Array, boxes: Array, gate: float, policy: MotionPolicy) -> NDArray[np.bool_]:
+    """Which boxes may be within a gate of which vehicles: [r, m]. Those that may not surely are not.
+
+    A box is off by something between what its two edges across are off by. Where both are off the same way, and by more
+    than the gate allows of the noisiest box, so is the box. Every noise is thought as large as it can be, so that what
+    is to be known of a vehicle and what of a box are two numbers, and of a pair nothing but four comparisons.
+
+    Args:
+        means: [r, 8], covs: [r, 3, 4] expected.
+        boxes: [m, 4].
+        gate: squared Mahalanobis distance.
+        policy: beliefs.
+    """
+    reach = 1.001 * math.sqrt(gate)  # a little more than the gate: sums are rounded
+    most = reach * policy.noise_heights * _CUT_DOUBT
+    mean, box = means.T, boxes.T
+    own = reach * np.sqrt((mean[4:6] * policy.jitter_ms / 1000) ** 2 + covs[:, 0, :2].T) + most * np.abs(mean[3])
+    theirs = most * box[3]
+    (near_edge, far_edge), (near_box, far_box) = mean[:2] + _EDGES * mean[2:4], box[:2] + _EDGES * box[2:]
+    ahead = ((near_box - theirs)[:, None] > (near_edge + own)[:, :, None]) & (
+        (far_box - theirs)[:, None] > (far_edge + own)[:, :, None]
+    )
+    behind = ((near_box + theirs)[:, None] < (near_edge - own)[:, :, None]) & (
+        (far_box + theirs)[:, None] < (far_edge - own)[:, :, None]
+    )
+    beyond = ahead | behind
+    may_be: NDArray[np.bool_] = ~(beyond[0] | beyond[1])
+    return may_be
+
+
+_EDGES = np.array([[-0.5, -1.0], [0.5, 0.0]])[:, :, None]
+"""Where the near edge (left, top) and the far one (right, bottom) lie from the lower middle, in widths and heights."""
+
+_CUT_DOUBT = 4.0
+"""A box both of whose edges across are not its own is so many times noisier."""
+
+
+def fit(means: Array, covs: Array, boxes: Array, cut: NDArray[np.bool_], policy: MotionPolicy) -> Fit:
+    """How well p boxes fit p vehicles.
 
     A box that is smaller than its vehicle is known to be shows a part of it. Then the edge that is not hidden tells
     where the vehicle is; if neither is known to be hidden, the one that is nearer to where it was expected. So a car
     that others drive past in front of stays where it is, though the lower edge of its box jumps.
 
     Args:
-        means: [..., 8] expected, sizes: [..., 2] standard deviations of their width and height, boxes: [..., 4],
-            cut: [..., 4] as in Look; they are broadcast.
+        means: [p, 8], covs: [p, 3, 4] expected.
+        boxes: [p, 4], cut: [p, 4] as in Look.
         policy: beliefs.
-
-    Returns:
-        off [..., 4] of x, y, width, height, and doubt [..., 4], a factor of the standard deviation.
     """
     # Both axes at once and the pairs last in memory: numpy is slow where the last axis is short.
-    box, expected, edge_cut = _first(boxes), _first(means), _first(cut)
-    aside = _SHARES.reshape(2, 2, *(1,) * (boxes.ndim - 1))
+    box, expected, (near_cut, far_cut) = boxes.T, means.T, cut.T.reshape(2, 2, -1)
     place, size, known = box[:2], box[2:], expected[2:4]
     anchor = place - expected[:2]
-    near = (place - size * aside[0]) - (expected[:2] - known * aside[0])
-    far = (place + size * aside[1]) - (expected[:2] + known * aside[1])
-    near_cut, far_cut = edge_cut[:2], edge_cut[2:]
+    near_off, far_off = (place + _EDGES * size) - (expected[:2] + _EDGES * known)
     change = size - known
-    odd = np.abs(change) > policy.same_size * known + 2 * _first(sizes)
+    odd = np.abs(change) > policy.same_size * known + 2 * np.sqrt(covs[:, 0, 2:].T)
     short = change < 0
     hidden = near_cut | far_cut
     partly = odd | hidden
-    use_near = np.where(near_cut == far_cut, np.abs(near) < np.abs(far), far_cut)
-    off = np.where(partly & short, np.where(use_near, near, far), anchor)
-    off_size = np.where(hidden & short, 0.0, change)
-    doubt = np.where(near_cut & far_cut, 4.0, np.where(partly, 1.5, 1.0))
-    doubt_size = np.where(hidden, 4.0, np.where(odd, policy.odd_doubt, 1.0))
-    return _last(np.concatenate((off, off_size))), _last(np.concatenate((doubt, doubt_size)))
+    use_near = np.where(near_cut == far_cut, np.abs(near_off) < np.abs(far_off), far_cut)
+    off, doubt = np.empty((4, len(boxes))), np.empty((4, len(boxes)))
+    off[:2] = np.where(partly & short, np.where(use_near, near_off, far_off), anchor)
+    off[2:] = np.where(hidden & short, 0.0, change)
+    doubt[:2] = np.where(near_cut & far_cut, _CUT_DOUBT, np.where(partly, 1.5, 1.0))
+    doubt[2:] = np.where(hidden, 4.0, np.where(odd, policy.odd_doubt, 1.0))
+    high = np.maximum(box[3], expected[3])
+    return Fit(off.T, ((policy.noise_heights * high * doubt) ** 2).T, high)
 
 
-_SHARES = np.array([[0.5, 1.0], [0.5, 0.0]])
-"""How far the near edge (left, top) and the far one (right, bottom) lie from the lower middle, in widths and heights."""
-
-
-def _first(values: NDArray[Any]) -> NDArray[Any]:
-    """A view with the last axis first."""
-    return values.transpose(-1, *range(values.ndim - 1))
-
-
-def _last(values: NDArray[Any]) -> NDArray[Any]:
-    """A view with the first axis last."""
-    return values.transpose(*range(1, values.ndim), 0)
-
-
-def update(mean: Array, cov: Array, seen: Look, which: NDArray[np.intp], policy: MotionPolicy) -> tuple[Array, Array]:
+def update(mean: Array, cov: Array, seen: Fit, scores: Array, policy: MotionPolicy) -> tuple[Array, Array]:
     """Kalman's update of k predicted vehicles by a detection each, every axis by itself; an unsure box is believed less.
 
     Args:
         mean: [k, 8], cov: [k, 3, 4] predicted.
-        seen: the frame, which: [k] its detections.
+        seen: how the k detections fit.
+        scores: [k] of the detections.
         policy: beliefs.
     """
-    boxes = seen.boxes[which]
-    off, doubt = innovation(mean, np.sqrt(cov[:, 0, 2:]), boxes, seen.cut[which], policy)
-    high = np.maximum(boxes[:, 3], mean[:, 3])[:, None]
-    noise = (policy.noise_heights * high * doubt) ** 2
-    noise /= np.maximum(seen.scores[which], policy.least_score)[:, None]
+    off = seen.off
+    noise = seen.blur / np.maximum(scores, policy.least_score)[:, None]
     noise += (mean[:, 4:] * policy.jitter_ms / 1000) ** 2
     pp, pv, vv = cov[:, 0], cov[:, 1], cov[:, 2]
     total = pp + noise

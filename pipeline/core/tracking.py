@@ -27,7 +27,7 @@ from scipy.optimize import linear_sum_assignment
 from pipeline.core.boxes import Look, look
 from pipeline.core.flow_field import CELL, FlowField, Step
 from pipeline.core.model import Detections, Point
-from pipeline.core.motion import MotionPolicy, innovation, predict, update
+from pipeline.core.motion import Fit, MotionPolicy, fit, near, predict, update
 
 Array = NDArray[np.float64]
 Places = NDArray[np.intp]
@@ -190,8 +190,10 @@ def follow(
     gone: set[int] = set()
     doubted: dict[int, list[_Chance]] = {}
     rows = _rows(living, now_ms, flow, policy)
+    fits: _Fits | None = None
     if living and view.labels:
-        cost = _costs(rows, living, view, policy)
+        fits = _fits(rows, living, view, policy)
+        cost = fits.cost
         old = [i for i, t in enumerate(living) if t.sightings > 1]
         best = cost[rows.first]  # a track seen more than once has one row
         for i, d in _assigned(best, np.array(old, dtype=np.intp)):
@@ -204,7 +206,7 @@ def follow(
     part = view.part({pair.seen: living[i].alone for i, pair in pairs.items()})
     taken = {pair.seen for pair in pairs.values()}
     born = {d: k for k, d in enumerate(d for d in range(len(view.labels)) if d not in taken)}
-    sighted = _sighted(living, rows, pairs, view, part, now_ms, policy)
+    sighted = _sighted(living, rows, pairs, fits, view, part, now_ms, policy)
     out_of_sight = _out_of_sight(rows, living, aspect)
     after: list[Track] = []
     steps: dict[str, list[Step]] = {}
@@ -212,7 +214,7 @@ def follow(
         if i in sighted:
             after.append(_told(sighted[i], steps))
         elif i in doubted:
-            after.append(_branched(track, rows, doubted[i], view, born, at, policy))
+            after.append(_branched(track, rows, doubted[i], fits, view, born, at, policy))
         elif out_of_sight[i]:
             ended.append(track)
         elif i not in gone:
@@ -298,17 +300,32 @@ def _out_of_sight(rows: _Rows, tracks: Sequence[Track], aspect: float) -> list[b
     return [beyond and t.sightings > 1 for beyond, t in zip(out.tolist(), tracks, strict=True)]
 
 
-def _costs(rows: _Rows, tracks: Sequence[Track], view: Look, policy: TrackingPolicy) -> Array:
-    """-2 log of how much likelier it is that a detection continues a row than that it is somebody new: (r, m)."""
-    boxes, means = view.boxes[None], rows.means[:, None]
-    off, doubt = innovation(means, np.sqrt(rows.covs[:, None, 0, 2:]), boxes, view.cut[None], policy.motion)
-    high = np.maximum(boxes[:, :, 3], means[:, :, 3])  # [r, m]
-    noise = (policy.motion.noise_heights * high[:, :, None] * doubt) ** 2
-    noise += ((rows.means[:, 4:] * policy.motion.jitter_ms / 1000) ** 2 + rows.covs[:, 0])[:, None]
-    far = (off**2 / noise).sum(axis=2)
-    density = np.log(noise.prod(axis=2) / high**8)
+class _Fits(msgspec.Struct, frozen=True):
+    """How well m detections fit r rows."""
+
+    cost: Array  # [r, m] -2 log of how much likelier it is that the detection continues the row than that it is new
+    place: Places  # [r, m] in `fit`; -1: it surely does not continue it
+    fit: Fit
+
+    def of(self, row: Places, seen: Places) -> Fit:
+        """Of pairs that may be."""
+        return self.fit.of(self.place[row, seen])
+
+
+def _fits(rows: _Rows, tracks: Sequence[Track], view: Look, policy: TrackingPolicy) -> _Fits:
+    row_kinds = [tracks[i].kind for i in rows.owner]
+    kinds = {k: n for n, k in enumerate({*row_kinds, *view.kinds})}
+    same = np.array([kinds[k] for k in row_kinds])[:, None] == np.array([kinds[k] for k in view.kinds])
+    # Most are nowhere near each other: what follows is of the p pairs that may be.
+    r, d = np.nonzero(same & near(rows.means, rows.covs, view.boxes, policy.gate, policy.motion))
+    means, covs = rows.means[r], rows.covs[r]
+    pairs = fit(means, covs, view.boxes[d], view.cut[d], policy.motion)
+    off, high = pairs.off, pairs.high
+    noise = pairs.blur + ((means[:, 4:] * policy.motion.jitter_ms / 1000) ** 2 + covs[:, 0])
+    far = (off**2 / noise).sum(axis=1)
+    density = np.log(noise.prod(axis=1) / high**8)
     newcomers = policy.newcomers + policy.newcomers_s * np.minimum(rows.dt, 2.0)
-    new = 2 * np.log(newcomers[:, None] * high**2)
+    new = 2 * np.log(newcomers[r] * high**2)
     detected = 2 * math.log(policy.detected / (1 - policy.detected))
     part = np.zeros(len(view.labels))
     part[list(view.part({}))] = policy.part_cost
@@ -317,19 +334,20 @@ def _costs(rows: _Rows, tracks: Sequence[Track], view: Look, policy: TrackingPol
         * policy.absent
         * np.array([tracks[i].sightings == 1 for i in rows.owner])
     )
-    cost = far + density + new + ((rows.cost + missed)[:, None] + part + (4 * math.log(2 * math.pi) - detected))
-    row_kinds = [tracks[i].kind for i in rows.owner]
-    kinds = {k: n for n, k in enumerate({*row_kinds, *view.kinds})}
-    same = np.array([kinds[k] for k in row_kinds])[:, None] == np.array([kinds[k] for k in view.kinds])
+    cost = far + density + new + ((rows.cost + missed)[r] + part[d] + (4 * math.log(2 * math.pi) - detected))
     # However long it was hidden, a moving vehicle was not thrown back the way it came.
-    vx, vy = rows.start[:, 4], rows.start[:, 5]
+    start = rows.start[r]
+    vx, vy = start[:, 4], start[:, 5]
     speed = np.hypot(vx, vy)
-    moving = speed >= policy.moving_heights * rows.start[:, 3]
+    moving = speed >= policy.moving_heights * start[:, 3]
     along_x, along_y = vx / np.maximum(speed, 1e-9), vy / np.maximum(speed, 1e-9)
-    went = rows.means[:, :2] - rows.start[:, :2]
-    way = (off[:, :, 0] + went[:, :1]) * along_x[:, None] + (off[:, :, 1] + went[:, 1:]) * along_y[:, None]
-    thrown = moving[:, None] & (way < -policy.back_heights * rows.start[:, 3:4])
-    return np.where(same & (far <= policy.gate) & (cost < 0) & ~thrown, cost, _NEVER)
+    went = means[:, :2] - start[:, :2]
+    way = (off[:, 0] + went[:, 0]) * along_x + (off[:, 1] + went[:, 1]) * along_y
+    thrown = moving & (way < -policy.back_heights * start[:, 3])
+    every, place = np.full(same.shape, _NEVER), np.full(same.shape, -1, dtype=np.intp)
+    every[r, d] = np.where((far <= policy.gate) & (cost < 0) & ~thrown, cost, _NEVER)
+    place[r, d] = np.arange(len(r))
+    return _Fits(every, place, pairs)
 
 
 def _assigned(cost: Array, rows: Places) -> list[tuple[int, int]]:
@@ -338,7 +356,8 @@ def _assigned(cost: Array, rows: Places) -> list[tuple[int, int]]:
         return []
     part = np.minimum(cost[rows], 0.0)
     r, c = linear_sum_assignment(part)
-    return [(int(rows[i]), int(d)) for i, d in zip(r, c, strict=True) if part[i, d] < 0]
+    worth = part[r, c] < 0
+    return list(zip(rows[r[worth]].tolist(), c[worth].tolist(), strict=True))
 
 
 # --- tracks that were seen once --------------------------------------------------------------------
@@ -363,7 +382,7 @@ class _Youth:
     def __init__(self, tracks: Sequence[Track], rows: _Rows, cost: Array, left: Sequence[int]) -> None:
         self._tracks, self._rows = tracks, rows
         young = [r for r, i in enumerate(rows.owner) if tracks[i].sightings == 1]
-        part = cost[np.ix_(young, left)]
+        part = cost[np.ix_(young, left)] if young and left else np.zeros((0, 0))
         a, b = np.nonzero(part < 0)
         self._chances = sorted(
             _Chance(value, young[r], left[d], rows.owner[young[r]])
@@ -417,6 +436,7 @@ def _branched(
     track: Track,
     rows: _Rows,
     doubted: Sequence[_Chance],
+    fits: _Fits | None,
     view: Look,
     born: Mapping[int, int],
     at: tuple[int, int, int],
@@ -425,9 +445,9 @@ def _branched(
     """Keep what a track in doubt may have been seen as."""
     epoch, seq, now_ms = at
     kept = [b for b in track.branches if now_ms - b.seen_ms <= policy.lost_young_ms]
-    if doubted:
+    if doubted and fits is not None:
         r, d = np.array([chance.row for chance in doubted]), np.array([chance.seen for chance in doubted])
-        means, covs = update(rows.means[r], rows.covs[r], view, d, policy.motion)
+        means, covs = update(rows.means[r], rows.covs[r], fits.of(r, d), view.scores[d], policy.motion)
         for chance, mean, cov in zip(doubted, means.tolist(), covs.reshape(-1, 12).tolist(), strict=True):
             seen, of = chance.seen, f"{epoch}-{seq}-{born[chance.seen]}"
             score = float(view.scores[seen])
@@ -442,16 +462,17 @@ def _sighted(
     tracks: Sequence[Track],
     rows: _Rows,
     pairs: Mapping[int, _Pair],
+    fits: _Fits | None,
     view: Look,
     part: Collection[int],
     now_ms: int,
     policy: TrackingPolicy,
 ) -> dict[int, Track]:
-    if not pairs:
+    if not pairs or fits is None:
         return {}
     r = np.array([pair.row for pair in pairs.values()])
     d = np.array([pair.seen for pair in pairs.values()])
-    mean, cov = update(rows.means[r], rows.covs[r], view, d, policy.motion)
+    mean, cov = update(rows.means[r], rows.covs[r], fits.of(r, d), view.scores[d], policy.motion)
     out: dict[int, Track] = {}
     scores = view.scores.tolist()
     for (i, pair), m, c in zip(pairs.items(), mean.tolist(), cov.reshape(-1, 12).tolist(), strict=True):
