@@ -112,7 +112,7 @@ class FlowField(msgspec.Struct, frozen=True, array_like=True):
 
     def learned(self, steps: Iterable[Step]) -> "FlowField":
         """The field after vehicles drove from (x0, y0) to (x1, y1) in dt seconds each."""
-        table = self._table.copy()
+        touched: dict[int, NDArray[np.float32]] = {}
         for x0, y0, x1, y1, dt in steps:
             far = math.hypot(x1 - x0, y1 - y0)
             vx, vy = (x1 - x0) / dt, (y1 - y0) / dt
@@ -122,9 +122,22 @@ class FlowField(msgspec.Struct, frozen=True, array_like=True):
                 share = (k + 0.5) / parts
                 cell = self._cell(x0 + share * (x1 - x0), y0 + share * (y1 - y0))
                 if cell != before:
-                    _vote(table[cell], vx, vy)
+                    if cell not in touched:
+                        touched[cell] = self._table[cell].copy()
+                    _vote(touched[cell], vx, vy)
                 before = cell
-        return FlowField(self.rows, self.columns, _sparse(table))
+        return FlowField(self.rows, self.columns, self._with(touched))
+
+    def _with(self, touched: dict[int, NDArray[np.float32]]) -> bytes:
+        """The modes with those of some cells, [MODES, 3] each, put in the place of what is kept of these cells."""
+        kept, size = np.frombuffer(self.modes, dtype=_MODE)["cell"], _MODE.itemsize
+        cells = sorted(touched)
+        first, last = (kept.searchsorted(np.array(cells, kept.dtype), side).tolist() for side in ("left", "right"))
+        pieces, at = [], 0
+        for cell, begin, end in zip(cells, first, last, strict=True):
+            pieces += [self.modes[at * size : begin * size], _packed(cell, touched[cell])]
+            at = end
+        return b"".join([*pieces, self.modes[at * size :]])
 
 
 @lru_cache(maxsize=256)
@@ -139,11 +152,12 @@ def _dense(cells: int, modes: bytes) -> NDArray[np.float32]:
     return table
 
 
-def _sparse(table: NDArray[np.float32]) -> bytes:
-    cell, k = np.nonzero(table[:, :, 0] > 0)
-    kept = np.empty(len(cell), dtype=_MODE)
+def _packed(cell: int, modes: NDArray[np.float32]) -> bytes:
+    """One cell's modes as they are kept."""
+    seen = modes[modes[:, 0] > 0]
+    kept = np.empty(len(seen), dtype=_MODE)
     kept["cell"] = cell
-    kept["n"], kept["vx"], kept["vy"] = table[cell, k].T
+    kept["n"], kept["vx"], kept["vy"] = seen.T
     return kept.tobytes()
 
 

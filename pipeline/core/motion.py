@@ -161,9 +161,9 @@ class Fit(NamedTuple):
 def near(means: Array, covs: Array, boxes: Array, gate: float, policy: MotionPolicy) -> NDArray[np.bool_]:
     """Which boxes may be within a gate of which vehicles: [r, m]. Those that may not surely are not.
 
-    A box is off by something between what its two edges across are off by. Where both are off the same way, and by more
-    than the gate allows of the noisiest box, so is the box. Every noise is thought as large as it can be, so that what
-    is to be known of a vehicle and what of a box are two numbers, and of a pair nothing but four comparisons.
+    A box is off by something between what its two edges across are off by, and so by no less than its lower middle less
+    the sizes of both. Every noise is thought as large as it can be, so that what is to be known of a vehicle and what of
+    a box are two numbers, and of a pair nothing but one comparison along each axis.
 
     Args:
         means: [r, 8], covs: [r, 3, 4] expected.
@@ -174,19 +174,16 @@ def near(means: Array, covs: Array, boxes: Array, gate: float, policy: MotionPol
     reach = 1.001 * math.sqrt(gate)  # a little more than the gate: sums are rounded
     most = reach * policy.noise_heights * _CUT_DOUBT
     mean, box = means.T, boxes.T
-    own = reach * np.sqrt((mean[4:6] * policy.jitter_ms / 1000) ** 2 + covs[:, 0, :2].T) + most * np.abs(mean[3])
-    theirs = most * box[3]
-    (near_edge, far_edge), (near_box, far_box) = mean[:2] + _EDGES * mean[2:4], box[:2] + _EDGES * box[2:]
-    ahead = ((near_box - theirs)[:, None] > (near_edge + own)[:, :, None]) & (
-        (far_box - theirs)[:, None] > (far_edge + own)[:, :, None]
-    )
-    behind = ((near_box + theirs)[:, None] < (near_edge - own)[:, :, None]) & (
-        (far_box + theirs)[:, None] < (far_edge - own)[:, :, None]
-    )
-    beyond = ahead | behind
-    may_be: NDArray[np.bool_] = ~(beyond[0] | beyond[1])
+    spread = np.sqrt((mean[4:6] * (policy.jitter_ms / 1000)) ** 2 + covs[:, 0, :2].T)
+    own = reach * spread + np.abs(most * mean[3] + _REACH * mean[2:4])
+    theirs = most * box[3] + _REACH * box[2:]
+    apart = np.abs(mean[:2, :, None] - box[:2, None]) > own[:, :, None] + theirs[:, None]
+    may_be: NDArray[np.bool_] = ~(apart[0] | apart[1])
     return may_be
 
+
+_REACH = np.array([[0.5], [1.0]])
+"""How far from its lower middle an edge of a box lies, in widths and in heights."""
 
 _EDGES = np.array([[-0.5, -1.0], [0.5, 0.0]])[:, :, None]
 """Where the near edge (left, top) and the far one (right, bottom) lie from the lower middle, in widths and heights."""

@@ -207,7 +207,6 @@ def follow(
     taken = {pair.seen for pair in pairs.values()}
     born = {d: k for k, d in enumerate(d for d in range(len(view.labels)) if d not in taken)}
     sighted = _sighted(living, rows, pairs, fits, view, part, now_ms, policy)
-    out_of_sight = _out_of_sight(rows, living, aspect)
     after: list[Track] = []
     steps: dict[str, list[Step]] = {}
     for i, track in enumerate(living):
@@ -215,7 +214,7 @@ def follow(
             after.append(_told(sighted[i], steps))
         elif i in doubted:
             after.append(_branched(track, rows, doubted[i], fits, view, born, at, policy))
-        elif out_of_sight[i]:
+        elif _out_of_sight(rows, i, track, aspect):
             ended.append(track)
         elif i not in gone:
             after.append(track)
@@ -291,13 +290,12 @@ def _rows(tracks: Sequence[Track], now_ms: int, flow: Mapping[str, FlowField], p
     return _Rows(owner, np.array(first, dtype=np.intp), branch, means, covs, start, np.array(cost), dt)
 
 
-def _out_of_sight(rows: _Rows, tracks: Sequence[Track], aspect: float) -> list[bool]:
-    """Whether each track surely drove out of the picture: the whole box is expected beyond its edge."""
-    if not tracks:
-        return []
-    x, y, wide, high = rows.means[rows.first, :4].T
-    out = (x + wide / 2 < 0) | (x - wide / 2 > aspect) | (y < 0) | (y - high > 1)
-    return [beyond and t.sightings > 1 for beyond, t in zip(out.tolist(), tracks, strict=True)]
+def _out_of_sight(rows: _Rows, i: int, track: Track, aspect: float) -> bool:
+    """Whether a living track surely drove out of the picture: the whole box is expected beyond its edge."""
+    if track.sightings == 1:
+        return False
+    x, y, wide, high = rows.means[rows.first[i], :4].tolist()
+    return bool(x + wide / 2 < 0 or x - wide / 2 > aspect or y < 0 or y - high > 1)
 
 
 class _Fits(msgspec.Struct, frozen=True):
