@@ -14,12 +14,16 @@ from pipeline.core.model import Detections
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
+Places = NDArray[np.intp]
 
 _EDGE = 0.004
 """An edge this near to the picture's is taken to be cut by it, in picture heights."""
 
 _COVERED = 0.4
 """A nearer box hides an edge if it covers at least this share of it."""
+
+_SLACK = 0.1
+"""A nearer box that ends this share of the other's size short of its edge is taken to hide it."""
 
 _LOWER = 0.05
 """A box is nearer if it ends lower by more than this share of the other's height."""
@@ -74,26 +78,21 @@ def look(seen: Detections, aspect: float, *, least_score: float, same: float, pa
     if not usable.all():
         order, rows = order[usable], rows[:, usable]
     x1, y1, x2, y2, score = rows
-    wide, high = x2 - x1, y2 - y1
     labels = [seen.label[i] for i in order.tolist()]
     kinds = [kind_of(label) for label in labels]
-    ax1, ay1, ax2, ay2 = rows[:4, :, None]
-    shared_x, shared_y = np.minimum(ax2, x2) - np.maximum(ax1, x1), np.minimum(ay2, y2) - np.maximum(ay1, y1)
-    both = np.maximum(shared_x, 0) * np.maximum(shared_y, 0)
-    area = wide * high
-    least = np.minimum(area[:, None], area)
-    touching = [(i, j) for i, j in np.argwhere(both > min(part, same) * least).tolist() if i < j]
+    close = _close(rows[:4])
+    touching = _touching(rows[:4], close, min(part, same)) if len(close[0]) else []
     gone: set[int] = set()
     within: list[tuple[int, int]] = []
-    for i, j in touching:
+    for i, j, both, area, other in touching:
         if i in gone or j in gone:
             continue
-        if kinds[i] == kinds[j] and both[i, j] > same * (area[i] + area[j] - both[i, j]):
+        if kinds[i] == kinds[j] and both > same * (area + other - both):
             gone.add(j)
-        elif both[i, j] >= part * least[i, j]:
+        elif both >= part * min(area, other):
             within.append((i, j))
-    boxes = np.array(((x1 + x2) / 2, y2, wide, high)).T.copy()
-    cut = _cut(rows[:4], shared_x, shared_y, aspect)
+    boxes = np.array(((x1 + x2) / 2, y2, x2 - x1, y2 - y1)).T.copy()
+    cut = _cut(rows[:4], close, aspect)
     if gone:
         kept = [i for i in range(len(labels)) if i not in gone]
         place = {i: k for k, i in enumerate(kept)}
@@ -103,30 +102,62 @@ def look(seen: Detections, aspect: float, *, least_score: float, same: float, pa
     return Look(boxes, score, labels, kinds, cut, within)
 
 
-def _cut(edges: Array, shared_x: Array, shared_y: Array, aspect: float) -> Flags:
+def _shared(low: Array, high: Array, other_low: Array, other_high: Array) -> Array:
+    """How much two stretches share; below 0: how far they lie apart."""
+    return np.minimum(high, other_high) - np.maximum(low, other_low)
+
+
+def _close(edges: Array) -> tuple[Places, Places]:
+    """Pairs of boxes (i, j), both ways round, that overlap or nearly do: all that one may tell of another is of these.
+
+    Args:
+        edges: [4, m] x1, y1, x2, y2, level.
+    """
+    x1, y1, x2, y2 = edges
+    ax1, ay1, ax2, ay2 = edges[:, :, None]
+    near = (_shared(ax1, ax2, x1, x2) > -2 * _SLACK * (ax2 - ax1)) & (
+        _shared(ay1, ay2, y1, y2) > -2 * _SLACK * (ay2 - ay1)
+    )
+    np.fill_diagonal(near, val=False)
+    i, j = np.nonzero(near)
+    return i, j
+
+
+def _touching(edges: Array, close: tuple[Places, Places], least: float) -> list[tuple[int, int, float, float, float]]:
+    """Boxes i < j that share more than this share of the smaller one's area: (i, j, area shared, area of i, of j)."""
+    i, j = close
+    ax1, ay1, ax2, ay2 = edges[:, i]
+    x1, y1, x2, y2 = edges[:, j]
+    both = np.maximum(_shared(ax1, ax2, x1, x2), 0) * np.maximum(_shared(ay1, ay2, y1, y2), 0)
+    area, other = (ax2 - ax1) * (ay2 - ay1), (x2 - x1) * (y2 - y1)
+    found = (i < j) & (both > least * np.minimum(area, other))
+    return list(zip(*(v[found].tolist() for v in (i, j, both, area, other)), strict=True))
+
+
+def _cut(edges: Array, close: tuple[Places, Places], aspect: float) -> Flags:
     """Which edges are not the vehicle's own: those at the picture's edge, and those behind a nearer box.
 
     Args:
         edges: [4, m] x1, y1, x2, y2, level.
-        shared_x, shared_y: [m, m] how much of its width and of its height each box shares with each other one; below 0:
-            how far they lie apart.
+        close: pairs of boxes that may overlap, both ways round.
         aspect: width / height of the picture.
 
     Returns:
         [m, 4] as in Look.
     """
     x1, y1, x2, y2 = edges
-    ax1, ay1, ax2, ay2 = edges[:, :, None]
-    wide, high = ax2 - ax1, ay2 - ay1
     cut = np.array((x1 <= _EDGE, y1 <= _EDGE, x2 >= aspect - _EDGE, y2 >= 1 - _EDGE))
-    nearer = y2 > ay2 + _LOWER * high
-    across = nearer & (shared_x > _COVERED * wide)
-    down = nearer & (shared_y > _COVERED * high)
-    if down.any():
-        left = down & (x1 < ax1) & (x2 > ax1 - 0.1 * wide) & (x2 < ax2)
-        right = down & (x2 > ax2) & (x1 < ax2 + 0.1 * wide) & (x1 > ax1)
-        cut[0] |= left.any(axis=1)
-        cut[2] |= right.any(axis=1)
-    if across.any():
-        cut[3] |= (across & (y1 < ay2 + 0.1 * high)).any(axis=1)
+    i, j = close
+    if len(i):
+        ax1, ay1, ax2, ay2 = edges[:, i]
+        x1, y1, x2, y2 = edges[:, j]
+        wide, high = ax2 - ax1, ay2 - ay1
+        nearer = y2 > ay2 + _LOWER * high
+        across = nearer & (_shared(ax1, ax2, x1, x2) > _COVERED * wide)
+        down = nearer & (_shared(ay1, ay2, y1, y2) > _COVERED * high)
+        left = down & (x1 < ax1) & (x2 > ax1 - _SLACK * wide) & (x2 < ax2)
+        right = down & (x2 > ax2) & (x1 < ax2 + _SLACK * wide) & (x1 > ax1)
+        bottom = across & (y1 < ay2 + _SLACK * high)
+        for edge, hidden in ((0, left), (2, right), (3, bottom)):
+            cut[edge, i[hidden]] = True
     return cut.T.copy()

@@ -195,6 +195,8 @@ class Measure:
     def _walk(self, track: Track, trail: Trail) -> _Walk:
         label, foot = track.label, track.foot(self.aspect)
         anchor = trail.anchor or anchor_of(label, self.scene.anchors)
+        if anchor is Anchor.BOTTOM:  # nearly always
+            return _Walk(track, trail, label, foot, anchor, trail.foot, foot)
         before, after = anchored(trail.foot, trail.height, anchor), anchored(foot, track.height, anchor)
         return _Walk(track, trail, label, foot, anchor, before, after)
 
