@@ -66,9 +66,10 @@ class FlowField(msgspec.Struct, frozen=True, array_like=True):
         return min(max(int(y / CELL), 0), self.rows - 1) * self.columns + column
 
     def _cells(self, x: Array, y: Array) -> NDArray[np.intp]:
-        c = np.minimum(np.maximum((x / CELL).astype(np.intp), 0), self.columns - 1)
-        r = np.minimum(np.maximum((y / CELL).astype(np.intp), 0), self.rows - 1)
-        return r * self.columns + c
+        most = np.array([[self.columns - 1], [self.rows - 1]])
+        c, r = np.minimum(np.maximum((np.array((x, y)) / CELL).astype(np.intp), 0), most)
+        cells: NDArray[np.intp] = r * self.columns + c
+        return cells
 
     def at(self, x: float, y: float) -> list[tuple[float, float, float]]:
         """The modes near a place: (times seen, vx, vy), most seen first; neighbours count where the cell knows little."""

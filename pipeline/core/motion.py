@@ -86,12 +86,14 @@ def predict(
     moved[:, 6:8] *= squared
     push = (policy.wander_heights * high) ** 2 * _CALM + ((share * speed) ** 2)[:, None] * _MOVES
     pp, pv, vv = cov[:, 0], cov[:, 1], cov[:, 2]
-    scale, pushed = np.maximum(squared, 1.0), push * wait
-    grown = np.empty_like(cov)
-    grown[:, 0] = scale * (pp + wait * (2 * pv + wait * (vv + pushed / 3)))
-    grown[:, 1] = scale * (pv + wait * (vv + pushed / 2))
-    grown[:, 2] = scale * (vv + pushed)
-    return moved, grown
+    grown = vv + push * wait / _SHARES  # [3, r, 4], from here on each row's integral over the time
+    grown[:2] = pv * _TIMES + wait * grown[:2]
+    grown[0] = pp + wait * grown[0]
+    return moved, (np.maximum(squared, 1.0) * grown).transpose(1, 0, 2)
+
+
+_SHARES = np.array([3.0, 2.0, 1.0])[:, None, None]
+_TIMES = np.array([2.0, 1.0])[:, None, None]
 
 
 def _nearer(mean: Array, cov: Array, dt: Array) -> Array:

@@ -4,7 +4,7 @@ A window says how much of it was seen (coverage), so that a quiet road and a bli
 Windows close by capture time alone: ticks in the log move it on when no picture comes.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 
 import msgspec
 
@@ -91,7 +91,7 @@ def saw(windows: Windows, from_ms: int, to_ms: int, inside: Mapping[str, int], p
     return _sorted(changed)
 
 
-def counted(windows: Windows, events: Iterable[Event], policy: WindowPolicy, *, now_ms: int | None = None) -> Windows:
+def counted(windows: Windows, events: Collection[Event], policy: WindowPolicy, *, now_ms: int | None = None) -> Windows:
     """Note events, each in the window it happened in.
 
     Args:
@@ -101,6 +101,8 @@ def counted(windows: Windows, events: Iterable[Event], policy: WindowPolicy, *, 
         now_ms: the latest capture time known; what happened in a window that can no longer change by then, as who
             was lost before a long gap, is left out. None: nothing is.
     """
+    if not events:
+        return windows
     changed = {w.start_ms: w for w in windows.open}
     for event in events:
         if not isinstance(event, Crossing | Entered | Left | Movement):
