@@ -14,7 +14,7 @@ PEERS := build/peers
 STAMP := .make/$(shell echo '$(EXTRAS)' | tr ',' '-')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check format test kafka benchmark accuracy noise schemas clean
+.PHONY: help setup demo check format test kafka benchmark accuracy core noise schemas clean
 
 help: ## show these words
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -52,6 +52,9 @@ benchmark: $(STAMP) ## the figures of the README, with the machine beside them (
 
 accuracy: $(STAMP) $(PEERS)/.stamp ## counts by gantry and its peers against truth; ARGS=--small is quick, all of it takes days
 	PYTHONPATH=$(PEERS) OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.accuracy $(ARGS)
+
+core: $(STAMP) $(PEERS)/.stamp ## frames a second of the core on one processor core, against its peers on the same boxes
+	PYTHONPATH=$(PEERS) OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.core $(ARGS)
 
 noise: $(STAMP) ## fit the noise of simulated cameras to YOLOv8n's real output (needs footage)
 	$(BIN)/python -m benchmarks.noise --write $(ARGS)
