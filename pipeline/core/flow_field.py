@@ -7,6 +7,7 @@ and bends are followed with few pictures a second. Coordinates are level (pictur
 """
 
 import math
+import struct
 from collections.abc import Iterable
 from functools import lru_cache
 
@@ -36,6 +37,9 @@ _SAME_WAY = 0.8
 
 _MODE = np.dtype([("cell", "<u2"), ("n", "<f2"), ("vx", "<f2"), ("vy", "<f2")])
 """How a mode is kept: eight bytes, so that the field of a busy junction is a few kilobytes in a snapshot."""
+
+_PACKER = struct.Struct("<Heee")
+"""The same for one mode, where numpy would be slow."""
 
 _MEMORY = 50.0
 """A mode remembers about so many vehicles."""
@@ -155,11 +159,7 @@ def _dense(cells: int, modes: bytes) -> NDArray[np.float32]:
 
 def _packed(cell: int, modes: NDArray[np.float32]) -> bytes:
     """One cell's modes as they are kept."""
-    seen = modes[modes[:, 0] > 0]
-    kept = np.empty(len(seen), dtype=_MODE)
-    kept["cell"] = cell
-    kept["n"], kept["vx"], kept["vy"] = seen.T
-    return kept.tobytes()
+    return b"".join([_PACKER.pack(cell, n, vx, vy) for n, vx, vy in modes.tolist() if n > 0])
 
 
 def _alike(vx: float, vy: float, wx: float, wy: float) -> bool:

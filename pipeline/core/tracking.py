@@ -398,6 +398,8 @@ class _Youth:
 
     def decide(self, margin: float) -> dict[int, list[_Chance]]:
         """Take what is sure, likeliest first. Gives the likeliest second sightings of each track that is in doubt."""
+        if not self._chances:
+            return {}
         place = {track.id: i for i, track in enumerate(self._tracks)}
         doubted: set[int] = set()
         for chance in self._chances:
@@ -515,9 +517,8 @@ _PAUSE_MS = 2000
 
 def _told(track: Track, steps: dict[str, list[Step]]) -> Track:
     """Tell the flow field where a track went since it was last told."""
-    x0, y0, then = track.told
-    x1, y1, _, high = track.mean[:4]
-    least = max(high, CELL)
+    (x0, y0, then), mean = track.told, track.mean
+    x1, y1, least = mean[0], mean[1], max(mean[3], CELL)
     if (x1 - x0) ** 2 + (y1 - y0) ** 2 >= least * least:
         steps.setdefault(track.kind, []).append((x0, y0, x1, y1, (track.seen_ms - then) / 1000))
     elif track.seen_ms - then <= _PAUSE_MS:
