@@ -1,7 +1,7 @@
 """What `gantry count` leaves on disk: events.jsonl, events.csv and flow.csv in one folder.
 
 Where the scene has zones there is also zones.csv, and movements.csv where vehicles went from one of its places to
-another. Of an event that is told again, the last revision stands, at the end.
+another. Of an event that is told again, the last revision stands, in the place of the first.
 
 Rows are written as they come, into files that get their names only when the survey is complete: a file that is
 there is whole.
@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from pipeline.core.model import Event, Flow, OfTrack, Overcrowded
+from pipeline.core.model import Event, Flow, OfTrack
 from pipeline.errors import Fatal
 
 EVENT_COLUMNS = (
@@ -58,7 +58,6 @@ class SurveyFiles:
         self.out, self.zone = out, zone
         self._files: dict[str, IO[str]] = {}
         self._flows: dict[int, Flow] = {}
-        self._last: dict[str, dict[str, object]] = {}  # events that may be told again
         self._revised: dict[str, dict[str, object]] = {}  # rows that take the place of earlier ones
         try:
             with self._in_our_words():
@@ -81,9 +80,7 @@ class SurveyFiles:
             row["valid"] = event.valid
         if shows is not None:
             row["shows"] = shows
-        if isinstance(event, Overcrowded):
-            self._last[event.id] = row
-        elif event.revision:
+        if event.revision:
             self._revised[event.id] = row
         else:
             with self._in_our_words():
@@ -111,8 +108,6 @@ class SurveyFiles:
         self._events.writerow(_cells(row))
 
     def _finish(self) -> None:
-        for row in self._last.values():
-            self._write(row)
         flows = [flow for _, flow in sorted(self._flows.items())]
         csv.writer(self._files["flow.csv"]).writerows(row for flow in flows for row in self._flow_rows(flow))
         self._also("zones.csv", ZONE_COLUMNS, [row for flow in flows for row in self._zone_rows(flow)])

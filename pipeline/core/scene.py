@@ -44,6 +44,10 @@ MOST_DOUBTED = 500
 """Events of road users that are kept while a doubt about a camera's health lasts; of more, the oldest stay valid."""
 
 
+SAME_SHAPE = 0.02
+"""Pictures whose width / height differs by no more than this share show the same places in the same cells."""
+
+
 class ScenePolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All beliefs and limits of the core for one camera."""
 
@@ -80,6 +84,7 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     held: list[Record] = []  # records of a later epoch that must wait for the end of this one
     health: HealthMemory = HealthMemory()
     trusted: Windows | None = None  # the windows as they were when a doubt about the camera's health began
+    trusted_flow: dict[str, FlowField] | None = None  # and the flow, before it learned of what may be another view
     doubted: list[Event] = []  # what road users did since: not valid if the doubt comes true
 
     @property
@@ -262,11 +267,14 @@ def _open(memory: Memory, header: Header, opened: Opened, policy: ScenePolicy) -
     if memory.epoch == header.epoch and memory.opened is not None:
         return memory, []  # a keyframe
     aspect = _aspect(memory, header)  # of the epoch that ends
+    reshaped = memory.opened is not None and abs(opened.source_size.aspect / aspect - 1) > SAME_SHAPE
     memory = msgspec.structs.replace(_blind(memory), opened=opened, closed=False)
     outputs: list[Output] = []
-    if opened.restarts or (memory.now_ms is not None and header.captured_ms < memory.now_ms):
+    if opened.restarts or reshaped or (memory.now_ms is not None and header.captured_ms < memory.now_ms):
         memory, outputs = _cut(memory, _moment(header, memory.model), aspect, policy)
         memory = msgspec.structs.replace(memory, now_ms=None if opened.restarts else memory.now_ms)
+    if reshaped:  # the cells of its fields lie on the picture as it was
+        memory = msgspec.structs.replace(memory, flow={}, flows={}, trusted_flow=None)
     return memory, outputs
 
 
@@ -339,23 +347,34 @@ def _judge(memory: Memory, header: Header, health: Health, policy: ScenePolicy) 
     after, since_ms, evidence = judge(
         before, health, header.captured_ms, aspect=_aspect(memory, header), policy=policy.health
     )
-    windows, outputs = memory.windows, list[Output]()
+    windows, flow, outputs = memory.windows, memory.flow, list[Output]()
     if since_ms is not None:
         outputs.append(_changed(memory, after, header, since_ms, evidence))
         if memory.trusted is not None and after.state is not None and after.healthy is False:
             windows = taken_back(windows, memory.trusted, since_ms, after.state, policy.windows)
+            flow = memory.flow if memory.trusted_flow is None else memory.trusted_flow
             outputs += [msgspec.structs.replace(e, revision=e.revision + 1, valid=False) for e in memory.doubted]
     if after.state is not None and after.healthy is False:
         windows = unwell(windows, header.captured_ms, after.state, policy.windows)
     turns = (after.healthy is False) != (before.healthy is False)
     motions = {} if turns else memory.motions  # no speed is made of pictures of which some cannot be trusted
-    memory = msgspec.structs.replace(memory, health=after, windows=windows, motions=motions)
+    memory = msgspec.structs.replace(memory, health=after, windows=windows, flow=flow, motions=motions)
     began_ms = after.doubt.since_ms if after.doubt is not None else None
     if began_ms is None:
-        memory = msgspec.structs.replace(memory, trusted=None, doubted=[])
+        memory = _trusting(memory, trusts=False)
     elif before.doubt is None or before.doubt.since_ms != began_ms:
-        memory = msgspec.structs.replace(memory, trusted=windows if after.healthy is not False else None, doubted=[])
+        memory = _trusting(memory, trusts=after.healthy is not False)
     return memory, outputs
+
+
+def _trusting(memory: Memory, *, trusts: bool) -> Memory:
+    """A doubt about the camera's health begins, if what it shows is trusted until now; else there is none to be kept."""
+    return msgspec.structs.replace(
+        memory,
+        trusted=memory.windows if trusts else None,
+        trusted_flow=memory.flow if trusts else None,
+        doubted=[],
+    )
 
 
 def _turned(memory: Memory, before: int) -> Memory:
@@ -371,7 +390,7 @@ def _unheard(memory: Memory, header: Header, policy: ScenePolicy) -> tuple[Memor
     if after is memory.health:
         return memory, []
     change = _changed(memory, after, header, header.captured_ms, None)
-    return msgspec.structs.replace(memory, health=after, trusted=None, doubted=[]), [change]
+    return _trusting(msgspec.structs.replace(memory, health=after), trusts=False), [change]
 
 
 def _changed(

@@ -408,10 +408,9 @@ class _Youth:
             i, branch = chance.track, self._rows.branch[chance.row]
             if branch >= 0:
                 other = place.get(self._tracks[i].branches[branch].of)
-                if other is not None and other in self.pairs:
-                    continue
-                if other is not None:
-                    self.gone.add(other)
+                if other is None or not self._spare(other):
+                    continue  # that sighting is another's: one that no track goes on from was taken before
+                self.gone.add(other)
             elif self._rivalled(chance, margin):
                 doubted.add(i)
                 continue
@@ -427,6 +426,10 @@ class _Youth:
     def _open(self, chance: _Chance) -> bool:
         i = chance.track
         return i not in self.pairs and i not in self.gone and chance.seen not in self._taken
+
+    def _spare(self, i: int) -> bool:
+        """Whether a track is only what may have been another's second sighting."""
+        return self._tracks[i].sightings == 1 and i not in self.pairs and i not in self.gone
 
     def _rivalled(self, mine: _Chance, margin: float) -> bool:
         """Whether another track is about as likely to have had this sighting, or this track another one."""

@@ -136,14 +136,15 @@ def overcrowded(revision, **more):
     )  # fmt: skip
 
 
-def test_of_an_event_that_is_told_again_the_last_revision_stands(tmp_path):
+def test_of_an_event_that_is_told_again_the_last_revision_stands_where_it_was_told_first(tmp_path):
     with SurveyFiles(tmp_path, None) as files:
         files.event(overcrowded(0), "a", 0.0)
         files.event(crossing(), "a", 0.0)
-        files.event(overcrowded(1, end_ms=900), "a", 0.0)
+        files.event(overcrowded(1), "a", 0.0)
+        files.event(overcrowded(2, end_ms=900), "a", 0.0)
 
     assert [(r["type"], r["vehicles"], r["end_ms"]) for r in rows(tmp_path / "events.csv")] == [
-        ("crossing", "", ""), ("overcrowded", "4", "900"),
+        ("overcrowded", "5", "900"), ("crossing", "", ""),
     ]  # fmt: skip
 
 

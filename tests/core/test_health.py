@@ -5,7 +5,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.core.health import HealthMemory, HealthPolicy, judge, measure, unheard
-from pipeline.core.model import THUMB, Crossing, Flow, Health, HealthChange, HealthState, Opened
+from pipeline.core.model import (
+    THUMB,
+    Crossing,
+    Flow,
+    Health,
+    HealthChange,
+    HealthState,
+    Line,
+    Opened,
+    Speed,
+    SpeedTrap,
+)
 from pipeline.core.scene import Memory
 from tests.core.road import SCENE, SIZE, Log, Vehicle, look, run
 
@@ -293,6 +304,70 @@ def test_a_new_scene_on_the_new_view_makes_it_the_reference_and_the_old_view_has
     film(log, [HERE] * 30, 180)
     _, _, memory = run(log.records)
     assert (memory.healthy, memory.view) == (True, 0)
+
+
+TRAPPED = msgspec.structs.replace(
+    SCENE,
+    lines=[Line(name="one", start=(0.0, 0.4), end=(1.0, 0.4)), Line(name="two", start=(0.0, 0.6), end=(1.0, 0.6))],
+    zones=[],
+    speed_traps=[SpeedTrap(name="trap", start="one", end="two", metres=20.0)],
+)
+
+
+def test_no_speed_is_made_of_pictures_of_two_views():
+    log = Log(scene=TRAPPED)
+    log.open()
+    places = [0.1, 0.3, 0.5, 0.7, 0.9]
+    begins = range(0, 158_000, 1000)
+    traffic = [
+        Vehicle(x=places[n % 5], y=0.3, vy=0.1, from_ms=ms, to_ms=ms + 4000) for n, ms in enumerate(begins)
+    ]  # each is two seconds in the trap, from its first on
+    film(log, [HERE] * 60 + [THERE] * 60 + [HERE] * 40, 0, traffic)
+
+    outputs, _, _ = run(log.records)
+
+    _, moved_to, back = (o for o in outputs if isinstance(o, HealthChange))
+    last = {o.id: o for o in outputs if isinstance(o, Speed)}.values()
+    stretches = [(round(o.captured_ms - o.seconds * 1000), o.captured_ms) for o in last]
+    for turn_ms in (moved_to.captured_ms, back.captured_ms):
+        assert not [s for s in stretches if s[0] < turn_ms - 100 and s[1] > turn_ms + 100]
+    valid = [s for s, o in zip(stretches, last, strict=True) if o.valid]
+    assert not [s for s in valid if s[1] > moved_to.since_ms and s[0] < back.captured_ms - 100]
+    assert min(valid)[0] < 5_000
+    assert max(valid)[1] > 150_000
+
+
+def ways(flow):
+    """Whether they drive down, up or both in a field of flow."""
+    return {"down" if vy > 0 else "up" for field in flow.values() for *_, vy in field.arrows()}
+
+
+def test_what_was_learned_of_the_flow_in_one_view_is_kept_apart_from_another_and_is_back_with_it():
+    down = cars(60)
+    up = [Vehicle(x=0.5, y=0.7, vy=-0.1, from_ms=s * 1000, to_ms=s * 1000 + 5000) for s in range(61, 155, 6)]
+    log = opened()
+    film(log, [HERE] * 60, 0, down)
+    _, _, here = run(log.records)
+    assert ways(here.flow) == {"down"}
+
+    told_at = len(log.records)
+    film(log, [THERE] * 40, 60, up)
+    _, _, doubted = run(log.records[told_at : told_at + 150], here)
+    assert ways(doubted.flow) == {"down", "up"}, "else there is nothing to be taken back"
+    _, _, unwell = run(log.records[told_at:], here)
+    assert (unwell.health.state, unwell.view, unwell.flow) == (HealthState.MOVED, 0, here.flow)
+
+    drawn_at = len(log.records)
+    log.put(msgspec.structs.replace(SCENE, revision=2), 100_000)
+    film(log, [THERE] * 40, 100, up)
+    _, _, there = run(log.records[drawn_at:], unwell)
+    assert (there.view, ways(there.flow)) == (1, {"up"})
+
+    back_at = len(log.records)
+    film(log, [HERE] * 60, 140)
+    _, _, back = run(log.records[back_at:], there)
+    assert (back.view, back.flow) == (0, here.flow)
+    assert back.flows[1].keys() == there.flow.keys()
 
 
 def test_a_scene_that_is_edited_while_the_camera_is_well_changes_no_view():

@@ -1,5 +1,7 @@
 """Laws that hold for everything the core tells of a road, whatever drives on it."""
 
+from collections import Counter
+
 import msgspec
 import pytest
 from hypothesis import given, settings
@@ -177,6 +179,55 @@ def test_a_picture_of_another_size_tells_the_same(traffic, size):
     ]
 
     assert events(scaled) == events(log(traffic))
+
+
+PICTURES = 84
+runs = st.lists(st.tuples(st.integers(1, 12), st.integers(0, 45)), min_size=1, max_size=12).map(
+    lambda parts: [kept for keep, drop in parts for kept in [True] * keep + [False] * drop]
+)
+rests = st.one_of(
+    st.lists(st.booleans(), min_size=PICTURES, max_size=PICTURES),
+    st.builds(lambda n, first: [(first + i) % n == 0 for i in range(PICTURES)], st.integers(1, 30), st.integers(0, 29)),
+    runs.map(lambda kept: [*kept, *[True] * PICTURES][:PICTURES]),
+)
+"""Which pictures are left when others are dropped: by chance, all but every n-th, or whole stretches."""
+
+
+def true_way(vehicle, line, until_ms):
+    """Which way a vehicle crosses a line that it drives across by until_ms, if it does."""
+    if line.classes is not None and vehicle.label not in line.classes:
+        return None
+    (ax, ay), (bx, by) = line.start, line.end
+    border = ay + (vehicle.x - ax) / (bx - ax) * (by - ay)
+    drove_ms = min(vehicle.to_ms, until_ms) - vehicle.from_ms
+    before, after = vehicle.y, vehicle.y + vehicle.vy * max(0, drove_ms) / 1000
+    if before < border <= after:
+        return Way.TO_RIGHT
+    return Way.TO_LEFT if after < border <= before else None
+
+
+@settings(max_examples=50, deadline=None)
+@given(apart, rests, st.sampled_from([66, 80, 100]))
+def test_dropping_pictures_of_separated_traffic_never_makes_a_double(traffic, kept, period_ms):
+    """Nobody is seen just once: who is gone when the next picture comes may be taken for one who came with it."""
+    times = [n * period_ms for n in range(PICTURES)]
+    left = [at for at, keep in zip(times, kept, strict=True) if keep]
+    traffic = [v for v in traffic if sum(bool(look([v], at).x1) for at in left) != 1]
+    made = Log(scene=MEASURED)
+    made.open()
+    for at in times:
+        if at in left:
+            made.put(look(traffic, at), at)
+        else:
+            made.seq += 1
+
+    told = Counter()
+    for crossing in (e for e in events(made.records) if isinstance(e, Crossing)):
+        nearest = min(traffic, key=lambda v: abs(v.x - crossing.x))
+        told[crossing.line, nearest.x, crossing.direction] += 1
+
+    true = Counter((line.name, v.x, true_way(v, line, times[-1])) for line in MEASURED.lines for v in traffic)
+    assert told <= true
 
 
 @settings(max_examples=25, deadline=None)

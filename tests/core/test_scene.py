@@ -3,8 +3,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.core.flow_field import CELL
 from pipeline.core.model import CameraState as State
-from pipeline.core.model import Clock, Closed, Crossing, Flow, Gap, GapReason, Line, LiveTracks, Opened, Scene, Tick
+from pipeline.core.model import (
+    Clock,
+    Closed,
+    Crossing,
+    Flow,
+    Gap,
+    GapReason,
+    Line,
+    LiveTracks,
+    Opened,
+    Scene,
+    Size,
+    Tick,
+)
 from pipeline.core.scene import Fate, Memory, ScenePolicy, finish, observe
 from tests.core.road import POLICY, SCENE, SIZE, Log, Vehicle, run
 
@@ -102,6 +116,37 @@ def test_a_restarted_clock_ends_all_tracks():
     _, _, memory = run([*log.records, *again.records])
 
     assert memory.tracks == []
+
+
+def reopened(size):
+    """The memory when a camera was opened again, with pictures of this size, and one of a later second."""
+    log = Log()
+    log.open()
+    log.drive(CARS, range(0, 4000, 100))
+    again = Log(epoch=9)
+    again.put(Opened(source_size=size, clock=Clock.FILE, epoch_before=7, partition_before=0), 4000)
+    _, _, before = run(log.records)
+    _, _, at_once = run(again.records, before)
+    again.put(msgspec.structs.replace(SCENE, revision=2, drawn_on=size), 4000)
+    again.drive([Vehicle(x=0.9, y=0.2, vy=0.2, from_ms=4000)], range(4000, 7000, 100))
+    return before, at_once, run(again.records, before)[2]
+
+
+def test_pictures_of_another_shape_have_other_places_nothing_of_the_old_ones_is_looked_up_in_them():
+    before, at_once, after = reopened(Size(480, 360))
+
+    assert before.flow["vehicle"].arrows()
+    assert (at_once.flow, at_once.tracks, at_once.trails) == ({}, [], {})
+    field = after.flow["vehicle"]
+    assert (field.rows, field.columns) == (20, 27)
+    assert [x for x, *_ in field.arrows() if abs(x - 0.9 * 4 / 3) > CELL] == []
+
+
+def test_pictures_of_another_size_and_the_same_shape_go_on_with_what_is_known():
+    before, at_once, after = reopened(Size(854, 480))
+
+    assert (at_once.flow, at_once.tracks) == (before.flow, before.tracks)
+    assert len(after.flow["vehicle"].arrows()) > len(before.flow["vehicle"].arrows())
 
 
 def test_a_moved_camera_waits_for_the_end_of_its_old_epoch_and_loses_nothing():

@@ -137,6 +137,21 @@ def test_a_box_within_a_better_known_vehicles_is_no_evidence_of_another():
     assert sum(t.weight >= POLICY.evidence for t in tracks) == 1
 
 
+def test_a_sighting_that_two_may_have_had_is_not_given_to_both():
+    """At 858 ms either lorry may have become the second; at 1320 ms one of them is gone and a third one came."""
+    lorries = [
+        Vehicle(x=0.37, y=0.333, vy=-0.31, from_ms=163, to_ms=1000, label="truck"),
+        Vehicle(x=0.62, y=0.4, vy=-0.12, from_ms=287, label="truck"),
+        Vehicle(x=0.87, y=0.443, vy=-0.12, from_ms=956, label="truck"),
+    ]
+    frames = [(t, look(lorries, t)) for t in (396, 858, 1320, 1782, 2244)]
+
+    tracks, ended = tracked(frames)
+
+    assert sum(t.sightings for t in tracks + ended) <= sum(len(seen.x1) for _, seen in frames)
+    assert all(abs(t.mean[0] - t.start[0]) < 0.1 for t in tracks + ended), "nobody changed lanes"
+
+
 def test_a_second_sighting_that_two_may_have_had_is_decided_by_later_ones():
     # Cold, two pictures a second: each car is nearer to where the next one was than to where it was itself.
     cars = [Vehicle(x=0.5, y=y, vy=0.25, height=0.03) for y in (0.04, 0.13, 0.21)]

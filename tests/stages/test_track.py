@@ -133,6 +133,38 @@ def test_kills_at_any_moment_lose_nothing_and_double_nothing(pauses):
     asyncio.run(story())
 
 
+CAMERAS = ("north", "east", "south")
+
+
+def of_camera(camera, traffic):
+    log = Log()
+    log.open()
+    log.drive(traffic, range(0, 6000, 250))
+    return [msgspec.structs.replace(r, header=msgspec.structs.replace(r.header, camera=camera)) for r in log.records]
+
+
+LOGS = {name: of_camera(name, CARS[n : n + 2]) for n, name in enumerate(CAMERAS)}
+ALONE = {name: run(records, Memory(camera=name)) for name, records in LOGS.items()}
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.permutations([name for name, records in LOGS.items() for _ in records]))
+def test_cameras_of_one_shard_change_nothing_for_each_other_in_whatever_order_their_records_come(order):
+    async def story():
+        waiting = {name: iter(records) for name, records in LOGS.items()}
+        broker = Broker()
+        await put(broker, [next(waiting[name]) for name in order])
+        worker = Worker(broker)
+        await done(broker, len(order))
+        await worker.end()
+        told = events(broker).values()
+        for name, (outputs, _, memory) in ALONE.items():
+            assert [e for e in told if e.camera == name] == [e for e in outputs if isinstance(e, Occurrence)]
+            assert snapshots(broker)[f"{name}@{worker.run}".encode()].memory == memory
+
+    asyncio.run(story())
+
+
 async def test_nothing_is_committed_or_remembered_before_its_events_are_acknowledged():
     broker = Broker()
     worker = Worker(broker)
