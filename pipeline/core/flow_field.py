@@ -115,6 +115,17 @@ class FlowField(msgspec.Struct, frozen=True, array_like=True):
         n, mx, my = there[i, pick].T
         return mx, my, np.where(good[i, pick], n, 0.0)
 
+    def along_way(self, x: Array, y: Array, dx: Array, dy: Array) -> tuple[Array, Array]:
+        """How far n ways (dx, dy) from (x, y) lead the way others drive there.
+
+        Returns:
+            (how far along the mode that a way is most like, below 0 if it goes against all; vehicles seen). [n] each.
+        """
+        table = self._table[self._cells(x, y)].astype(np.float64)  # [n, MODES, 3]
+        seen, vx, vy = table[:, :, 0], table[:, :, 1], table[:, :, 2]
+        along = (dx[:, None] * vx + dy[:, None] * vy) / np.maximum(np.hypot(vx, vy), 1e-9)
+        return np.where(seen > 0, along, -np.inf).max(axis=1), seen.sum(axis=1)
+
     def learned(self, steps: Iterable[Step]) -> "FlowField":
         """The field after vehicles drove from (x0, y0) to (x1, y1) in dt seconds each."""
         touched: dict[int, NDArray[np.float32]] = {}

@@ -8,7 +8,7 @@ and Kirubarajan, Estimation with Applications to Tracking and Navigation (2001),
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.flow_field import FlowField
+from pipeline.core.perspective import Perspective
+from pipeline.core.road import Road
 
 Array = NDArray[np.float64]
 
@@ -28,6 +30,9 @@ class MotionPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     wander_heights: float = 0.7  # how much a speed changes within a second (a random walk: any frame rate alike)
     wander_share: float = 0.65  # and this share of the speed itself
     wander_flow: float = 0.25  # the same where the flow is known
+    wander_size: float = 0.44  # how much the growth of a box changes within a second, in its heights a second
+    flow_seen: float = 2.0  # the flow is known where at least so many vehicles drove
+    grows_share: float = 2.0  # boxes grow by this share of their size within a second (standard deviation)
     same_size: float = 0.13  # a box that differs more than this from what its vehicle measures shows a part of it
     odd_doubt: float = 4.5  # the size of such a box is doubted so many times more
     least_score: float = 0.1  # how much a box of no score is believed
@@ -39,8 +44,8 @@ _STEP_S = 0.1
 _FARTHEST, _NEAREST = 0.5, 2.5
 """A box becomes no more times smaller or larger between two sightings."""
 
-_CALM = np.array([1.0, 1.0, 0.1, 0.1])  # boxes grow more calmly than they move
 _MOVES = np.array([1.0, 1.0, 0.0, 0.0])
+_GROWS = 1 - _MOVES
 _PLACE_AND_SPEED = [0, 1, 4, 5]
 
 
@@ -49,7 +54,7 @@ def predict(
     cov: Array,
     dt: Array,
     kinds: Sequence[str],
-    flow: Mapping[str, FlowField],
+    road: Road,
     policy: MotionPolicy,
 ) -> tuple[Array, Array]:
     """Where each vehicle is after its dt: means [r, 8] and covariances [r, 3, 4].
@@ -60,22 +65,22 @@ def predict(
         mean: [r, 8], cov: [r, 3, 4] when last seen.
         dt: [r] seconds since.
         kinds: of road users, r of them.
-        flow: by kind.
+        road: what is known of it.
         policy: beliefs.
     """
     high = mean[:, 3:4]
     speed = np.hypot(mean[:, 4], mean[:, 5])
     wait = dt[:, None]
-    nearer = _nearer(mean, cov, dt)[:, None]
+    nearer = _nearer(mean, cov, dt, road.perspective, policy)[:, None]
     moved = mean.copy()
     moved[:, :2] += mean[:, 4:6] * wait * nearer
     moved[:, 4:6] *= nearer**2
     share = np.full(len(mean), policy.wander_share)
     moving = speed > 0.5 * mean[:, 3]
-    for kind, field in flow.items():
+    for kind, field in road.flow.items():
         mine = np.flatnonzero(moving & np.array([k == kind for k in kinds], dtype=bool))
         if len(mine):
-            carried, known = _carried(field, mean[mine[:, None], _PLACE_AND_SPEED].T, dt[mine])
+            carried, known = _carried(field, mean[mine[:, None], _PLACE_AND_SPEED].T, dt[mine], policy.flow_seen)
             mine, carried = mine[known], carried[:, known]
             moved[mine[:, None], _PLACE_AND_SPEED] = carried.T
             share[mine] = policy.wander_flow
@@ -84,7 +89,8 @@ def predict(
     squared = nearer**2
     moved[:, 2:4] *= nearer
     moved[:, 6:8] *= squared
-    push = (policy.wander_heights * high) ** 2 * _CALM + ((share * speed) ** 2)[:, None] * _MOVES
+    push = ((policy.wander_heights * high) ** 2 + (share * speed)[:, None] ** 2) * _MOVES
+    push += (policy.wander_size * high) ** 2 * _GROWS
     pp, pv, vv = cov[:, 0], cov[:, 1], cov[:, 2]
     grown = vv + push * wait / _SHARES  # [3, r, 4], from here on each row's integral over the time
     grown[:2] = pv * _TIMES + wait * grown[:2]
@@ -96,27 +102,31 @@ _SHARES = np.array([3.0, 2.0, 1.0])[:, None, None]
 _TIMES = np.array([2.0, 1.0])[:, None, None]
 
 
-def _nearer(mean: Array, cov: Array, dt: Array) -> Array:
+def _nearer(mean: Array, cov: Array, dt: Array, perspective: Perspective, policy: MotionPolicy) -> Array:
     """How many times larger each vehicle is seen after its dt, going by how its box grows: [r].
 
     Who drives straight on at a constant speed over level ground is seen with a size of 1 / distance. If that is g
     times the size it had, it moved g times as far in the picture as its speed there told, and has g * g times that
-    speed: follows from x = X / Z with X and Z linear in time. A growth that is hardly known counts for less.
+    speed: follows from x = X / Z with X and Z linear in time. Its box tells how fast it grows, and so does its speed
+    where the perspective is known; each counts by how sure it is.
     """
     rate = (mean[:, 7] / mean[:, 3] + mean[:, 6] / mean[:, 2]) / 2
     unsure = (cov[:, 2, 3] / mean[:, 3] ** 2 + cov[:, 2, 2] / mean[:, 2] ** 2) / 4
-    rate = rate**3 / np.maximum(rate**2 + unsure, 1e-12)
+    told, doubt = perspective.growth(mean[:, :2], mean[:, 4:6], cov[:, 2, :2])
+    by_box, by_speed = 1 / (unsure + 1e-9), 1 / (doubt + 1e-9)
+    rate = (rate * by_box + told * by_speed) / (by_box + by_speed + 1 / policy.grows_share**2)
     nearer: Array = 1 / (1 - np.minimum(np.maximum(rate * dt, 1 - 1 / _FARTHEST), 1 - 1 / _NEAREST))
     return nearer
 
 
-def _carried(field: FlowField, state: Array, dt: Array) -> tuple[Array, NDArray[np.bool_]]:
+def _carried(field: FlowField, state: Array, dt: Array, seen: float) -> tuple[Array, NDArray[np.bool_]]:
     """Carry n vehicles along the flow: who is faster than it stays so.
 
     Args:
         field: the flow of their kind.
         state: [4, n] x, y, vx, vy.
         dt: [n] seconds.
+        seen: so many vehicles must have driven where they are.
 
     Returns:
         Their state then, [4, n], and whether the flow of each is known, [n].
@@ -130,7 +140,7 @@ def _carried(field: FlowField, state: Array, dt: Array) -> tuple[Array, NDArray[
     fx, fy, n = (each[: len(dt)] for each in looked_up)
     gx, gy, m = (each[len(dt) :] for each in looked_up)
     x, y = ahead[0], ahead[1]
-    known = n > 0
+    known = n >= seen
     for part in range(parts):
         if part > 0:
             x, y = x + vx * step, y + vy * step
@@ -154,10 +164,11 @@ class Fit(NamedTuple):
     off: Array  # [p, 4] how far the box is from where it is expected: x, y, width, height
     blur: Array  # [p, 4] variance of that by the box's noise, were its score 1
     high: Array  # [p] the greater height of the two
+    expected: Array  # [p, 8] the vehicle, with the size it has where the box is
 
     def of(self, which: NDArray[np.intp]) -> "Fit":
         """Some of the pairs."""
-        return Fit(self.off[which], self.blur[which], self.high[which])
+        return Fit(self.off[which], self.blur[which], self.high[which], self.expected[which])
 
 
 def near(means: Array, covs: Array, boxes: Array, gate: float, policy: MotionPolicy) -> NDArray[np.bool_]:
@@ -165,7 +176,8 @@ def near(means: Array, covs: Array, boxes: Array, gate: float, policy: MotionPol
 
     A box is off by something between what its two edges across are off by, and so by no less than its lower middle less
     the sizes of both. Every noise is thought as large as it can be, so that what is to be known of a vehicle and what of
-    a box are two numbers, and of a pair nothing but one comparison along each axis.
+    a box are two numbers, and of a pair nothing but one comparison along each axis. A vehicle is as large here as where it
+    is expected; one that may be seen elsewhere, and larger, has a wide reach anyway.
 
     Args:
         means: [r, 8], covs: [r, 3, 4] expected.
@@ -194,7 +206,14 @@ _CUT_DOUBT = 4.0
 """A box both of whose edges across are not its own is so many times noisier."""
 
 
-def fit(means: Array, covs: Array, boxes: Array, cut: NDArray[np.bool_], policy: MotionPolicy) -> Fit:
+def fit(
+    means: Array,
+    covs: Array,
+    boxes: Array,
+    cut: NDArray[np.bool_],
+    perspective: Perspective,
+    policy: MotionPolicy,
+) -> Fit:
     """How well p boxes fit p vehicles.
 
     A box that is smaller than its vehicle is known to be shows a part of it. Then the edge that is not hidden tells
@@ -204,8 +223,10 @@ def fit(means: Array, covs: Array, boxes: Array, cut: NDArray[np.bool_], policy:
     Args:
         means: [p, 8], covs: [p, 3, 4] expected.
         boxes: [p, 4], cut: [p, 4] as in Look.
+        perspective: of the view.
         policy: beliefs.
     """
+    means = _sized(means, covs, boxes, cut, perspective, policy)
     # Both axes at once and the pairs last in memory: numpy is slow where the last axis is short.
     box, expected, (near_cut, far_cut) = boxes.T, means.T, cut.T.reshape(2, 2, -1)
     place, size, known = box[:2], box[2:], expected[2:4]
@@ -223,19 +244,31 @@ def fit(means: Array, covs: Array, boxes: Array, cut: NDArray[np.bool_], policy:
     doubt[:2] = np.where(near_cut & far_cut, _CUT_DOUBT, np.where(partly, 1.5, 1.0))
     doubt[2:] = np.where(hidden, 4.0, np.where(odd, policy.odd_doubt, 1.0))
     high = np.maximum(box[3], expected[3])
-    return Fit(off.T, ((policy.noise_heights * high * doubt) ** 2).T, high)
+    return Fit(off.T, ((policy.noise_heights * high * doubt) ** 2).T, high, means)
 
 
-def update(mean: Array, cov: Array, seen: Fit, scores: Array, policy: MotionPolicy) -> tuple[Array, Array]:
+def _sized(
+    means: Array, covs: Array, boxes: Array, cut: NDArray[np.bool_], perspective: Perspective, policy: MotionPolicy
+) -> Array:
+    """Expected vehicles [p, 8] with the size they have where each is if the box is its own."""
+    at, doubt = means[:, :2], covs[:, 0, :2]
+    drawn = doubt / (doubt + (policy.noise_heights * boxes[:, 3:]) ** 2)
+    drawn[cut[:, 3]] = 0.0  # where the lower edge is hidden the box does not tell where the vehicle stands
+    out = means.copy()
+    out[:, 2:4] *= perspective.larger(at, at + drawn * (boxes[:, :2] - at))[:, None]
+    return out
+
+
+def update(cov: Array, seen: Fit, scores: Array, policy: MotionPolicy) -> tuple[Array, Array]:
     """Kalman's update of k predicted vehicles by a detection each, every axis by itself; an unsure box is believed less.
 
     Args:
-        mean: [k, 8], cov: [k, 3, 4] predicted.
+        cov: [k, 3, 4] predicted.
         seen: how the k detections fit.
         scores: [k] of the detections.
         policy: beliefs.
     """
-    off = seen.off
+    off, mean = seen.off, seen.expected
     noise = seen.blur / np.maximum(scores, policy.least_score)[:, None]
     noise += (mean[:, 4:] * policy.jitter_ms / 1000) ** 2
     pp, pv, vv = cov[:, 0], cov[:, 1], cov[:, 2]

@@ -10,9 +10,9 @@ from enum import StrEnum
 
 import msgspec
 
+from pipeline.core.calibration import GroundPlane, plane_of
 from pipeline.core.crossing import CrossingPolicy
 from pipeline.core.crowding import Crowd
-from pipeline.core.flow_field import FlowField
 from pipeline.core.health import HealthMemory, HealthPolicy, drawn, judge, unheard
 from pipeline.core.measuring import Measure, Moment, Trail
 from pipeline.core.model import (
@@ -36,6 +36,8 @@ from pipeline.core.model import (
     Scene,
 )
 from pipeline.core.movements import Learned
+from pipeline.core.perspective import Perspective
+from pipeline.core.road import UNKNOWN, Road
 from pipeline.core.speed import Glance, Motion, SpeedPolicy, clocked, moved, same_measure, shown
 from pipeline.core.tracking import Track, TrackingPolicy, follow
 from pipeline.core.windows import WindowPolicy, Windows, counted, passed, saw, taken_back, unwell
@@ -73,8 +75,8 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     closed: bool = False  # the epoch's last record was its `closed`
     scene: Scene | None = None
     tracks: list[Track] = []
-    flow: dict[str, FlowField] = {}  # which way others drive in this view, by kind of road user
-    flows: dict[int, dict[str, FlowField]] = {}  # and of other views, for when they are back
+    road: Road = UNKNOWN  # what was learned of it in this view
+    roads: dict[int, Road] = {}  # and in other views, for when they are back
     trails: dict[str, Trail] = {}
     motions: dict[str, Motion] = {}  # by track; only where the scene measures speed
     crowds: dict[str, Crowd] = {}  # by zone
@@ -84,7 +86,7 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     held: list[Record] = []  # records of a later epoch that must wait for the end of this one
     health: HealthMemory = HealthMemory()
     trusted: Windows | None = None  # the windows as they were when a doubt about the camera's health began
-    trusted_flow: dict[str, FlowField] | None = None  # and the flow, before it learned of what may be another view
+    trusted_road: Road | None = None  # and the road, before it was learned of what may be another view
     doubted: list[Event] = []  # what road users did since: not valid if the doubt comes true
 
     @property
@@ -274,7 +276,7 @@ def _open(memory: Memory, header: Header, opened: Opened, policy: ScenePolicy) -
         memory, outputs = _cut(memory, _moment(header, memory.model), aspect, policy)
         memory = msgspec.structs.replace(memory, now_ms=None if opened.restarts else memory.now_ms)
     if reshaped:  # the cells of its fields lie on the picture as it was
-        memory = msgspec.structs.replace(memory, flow={}, flows={}, trusted_flow=None)
+        memory = msgspec.structs.replace(memory, road=UNKNOWN, roads={}, trusted_road=None)
     return memory, outputs
 
 
@@ -347,18 +349,18 @@ def _judge(memory: Memory, header: Header, health: Health, policy: ScenePolicy) 
     after, since_ms, evidence = judge(
         before, health, header.captured_ms, aspect=_aspect(memory, header), policy=policy.health
     )
-    windows, flow, outputs = memory.windows, memory.flow, list[Output]()
+    windows, road, outputs = memory.windows, memory.road, list[Output]()
     if since_ms is not None:
         outputs.append(_changed(memory, after, header, since_ms, evidence))
         if memory.trusted is not None and after.state is not None and after.healthy is False:
             windows = taken_back(windows, memory.trusted, since_ms, after.state, policy.windows)
-            flow = memory.flow if memory.trusted_flow is None else memory.trusted_flow
+            road = memory.trusted_road or memory.road
             outputs += [msgspec.structs.replace(e, revision=e.revision + 1, valid=False) for e in memory.doubted]
     if after.state is not None and after.healthy is False:
         windows = unwell(windows, header.captured_ms, after.state, policy.windows)
     turns = (after.healthy is False) != (before.healthy is False)
     motions = {} if turns else memory.motions  # no speed is made of pictures of which some cannot be trusted
-    memory = msgspec.structs.replace(memory, health=after, windows=windows, flow=flow, motions=motions)
+    memory = msgspec.structs.replace(memory, health=after, windows=windows, road=road, motions=motions)
     began_ms = after.doubt.since_ms if after.doubt is not None else None
     if began_ms is None:
         memory = _trusting(memory, trusts=False)
@@ -372,7 +374,7 @@ def _trusting(memory: Memory, *, trusts: bool) -> Memory:
     return msgspec.structs.replace(
         memory,
         trusted=memory.windows if trusts else None,
-        trusted_flow=memory.flow if trusts else None,
+        trusted_road=memory.road if trusts else None,
         doubted=[],
     )
 
@@ -380,8 +382,8 @@ def _trusting(memory: Memory, *, trusts: bool) -> Memory:
 def _turned(memory: Memory, before: int) -> Memory:
     """Another view: what was learned of the one before is kept for when it is back; places there are not places here."""
     known = {view.number for view in memory.health.past}
-    flows = {number: flow for number, flow in {**memory.flows, before: memory.flow}.items() if number in known}
-    return msgspec.structs.replace(memory, flow=memory.flows.get(memory.view, {}), flows=flows, motions={})
+    roads = {number: road for number, road in {**memory.roads, before: memory.road}.items() if number in known}
+    return msgspec.structs.replace(memory, road=memory.roads.get(memory.view, UNKNOWN), roads=roads, motions={})
 
 
 def _unheard(memory: Memory, header: Header, policy: ScenePolicy) -> tuple[Memory, list[Output]]:
@@ -424,13 +426,14 @@ def _look(memory: Memory, header: Header, seen: Detections, policy: ScenePolicy)
     valid = memory.healthy is not False
     if valid and memory.seen_ms is not None and not blind and header.captured_ms > memory.seen_ms:
         windows = saw(windows, memory.seen_ms, header.captured_ms, _inside(memory), policy.windows)
-    tracks, ended, flow = follow(
+    plane = plane_of(memory.scene)
+    tracks, ended, road = follow(
         memory.tracks,
         seen,
         at=(header.epoch, header.seq, header.captured_ms),
         aspect=aspect,
         policy=policy.tracking,
-        flow=memory.flow,
+        road=_road(memory, plane),
     )
     motions = moved(memory.motions, tracks, seen, Glance(header, memory.scene, aspect, policy.speed))
     living = {track.id: track for track in tracks}
@@ -439,13 +442,22 @@ def _look(memory: Memory, header: Header, seen: Detections, policy: ScenePolicy)
     memory, events = _measured(memory, header, living, vouched, ended, policy, blind=blind)
     if valid:
         windows = counted(windows, events, policy.windows, now_ms=header.captured_ms)
+        if plane is not None:
+            road = Road(road.flow, memory.road.perspective)
     else:
-        flow = memory.flow
+        road = memory.road
     doubted = memory.doubted
     if valid and events and memory.health.doubt is not None:
         doubted = [*doubted, *(e for e in events if isinstance(e, OfTrack))][-MOST_DOUBTED:]
-    memory = msgspec.structs.replace(memory, flow=flow, doubted=doubted, windows=windows, seen_ms=header.captured_ms)
+    memory = msgspec.structs.replace(memory, road=road, doubted=doubted, windows=windows, seen_ms=header.captured_ms)
     return memory, [*events, _picture(memory, header, vouched, aspect)]
+
+
+def _road(memory: Memory, plane: GroundPlane | None) -> Road:
+    """What is known of the road; where the camera is calibrated its perspective need not be learned."""
+    if plane is None:
+        return memory.road
+    return Road(memory.road.flow, Perspective.measured(plane.matrix[2].tolist()))
 
 
 def _measured(

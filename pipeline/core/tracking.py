@@ -7,7 +7,8 @@ A detection continues a track if that is likelier than that somebody new came in
 how many newcomers a picture of that moment has, how densely they lie in it, and how well the track's motion is known.
 A track seen once may go anywhere, but most likely where others drove from there (see flow_field), or nowhere. Where
 several second sightings are about equally likely, all of them are kept as branches until a third one decides.
-So a cold camera with two pictures a second learns how vehicles drive, and a warm one knows it.
+So a cold camera with two pictures a second learns how vehicles drive, and a warm one knows it. How large a vehicle is
+seen further along tells a second sighting from another vehicle, too (see perspective).
 
 A box within that of a better known vehicle (a cab, a trailer, a rider) is followed, but it is no evidence of another.
 
@@ -18,7 +19,6 @@ Sources: likelihood ratio of a track's continuation: Y. Bar-Shalom and X.-R. Li,
 import math
 from collections.abc import Collection, Mapping, Sequence
 from itertools import chain
-from types import MappingProxyType
 
 import msgspec
 import numpy as np
@@ -29,6 +29,8 @@ from pipeline.core.boxes import Look, look
 from pipeline.core.flow_field import CELL, FlowField, Step
 from pipeline.core.model import Detections, Point
 from pipeline.core.motion import Fit, MotionPolicy, fit, near, predict, update
+from pipeline.core.perspective import Sighting
+from pipeline.core.road import UNKNOWN, Road
 
 Array = NDArray[np.float64]
 Places = NDArray[np.intp]
@@ -71,6 +73,7 @@ class TrackingPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     margin: float = 4.4  # a second sighting is sure if all others are this much less likely (-2 log likelihood)
     moving_heights: float = 1.5  # at this speed, in box heights a second, a vehicle surely moves the way it seems to
     back_heights: float = 0.75  # and is then not found again further back than this
+    against_heights: float = 0.2  # who drove further than this against all others there is unlikely the same one
     overlap_same: float = 0.65  # two boxes of one kind that overlap more than this are one vehicle
     part_share: float = 0.4  # a box that lies so far within a better known vehicle's is no evidence of another ...
     part_cost: float = 5.0  # ... and so much less likely (-2 log likelihood) to be the vehicle a track looks for
@@ -166,8 +169,8 @@ def follow(
     at: tuple[int, int, int],
     aspect: float,
     policy: TrackingPolicy,
-    flow: Mapping[str, FlowField] = MappingProxyType({}),
-) -> tuple[list[Track], list[Track], dict[str, FlowField]]:
+    road: Road = UNKNOWN,
+) -> tuple[list[Track], list[Track], Road]:
     """Continue tracks with what was seen in one frame.
 
     Args:
@@ -176,10 +179,11 @@ def follow(
         at: epoch, seq and captured_ms of the frame; captured_ms is later than every track's seen_ms.
         aspect: width / height of the picture.
         policy: beliefs.
-        flow: what is known of the flow, by kind of road user.
+        road: what is known of it.
 
     Returns:
-        (living tracks after the frame, old ones first and then the new ones; tracks that ended; the flow known now).
+        (living tracks after the frame, old ones first and then the new ones; tracks that ended; what is known of
+        the road now).
         A living track that was not seen in this frame keeps its last sighting's mean and covariance.
     """
     _, _, now_ms = at
@@ -190,10 +194,10 @@ def follow(
     pairs: dict[int, _Pair] = {}
     gone: set[int] = set()
     doubted: dict[int, list[_Chance]] = {}
-    rows = _rows(living, now_ms, flow, policy)
+    rows = _rows(living, now_ms, road, policy)
     fits: _Fits | None = None
     if living and view.labels:
-        fits = _fits(rows, living, view, policy)
+        fits = _fits(rows, living, view, road, policy)
         cost = fits.cost
         old = [i for i, t in enumerate(living) if t.sightings > 1]
         best = cost[rows.first]  # a track seen more than once has one row
@@ -219,10 +223,21 @@ def follow(
             ended.append(track)
         elif i not in gone:
             after.append(track)
-    after += [_born(view, d, (*at[:2], k), now_ms, d in part, flow, policy) for d, k in born.items()]
-    if steps:
-        flow = {**flow, **{k: (flow.get(k) or FlowField.empty(aspect)).learned(v) for k, v in steps.items()}}
-    return after, ended, dict(flow)
+    after += [_born(view, d, (*at[:2], k), now_ms, d in part, road, policy) for d, k in born.items()]
+    return after, ended, road.learned(steps, _sizes(after, now_ms), aspect)
+
+
+_EDGE = 0.01
+"""So near to the picture's upper or lower edge a box is not seen whole."""
+
+
+def _sizes(tracks: Sequence[Track], now_ms: int) -> list[Sighting]:
+    """Boxes that tell how large things are seen: of who is new or went a little way, each whole and a vehicle's own."""
+    return [
+        (t.mean[0], t.mean[1], t.mean[3], t.label, t.score)
+        for t in tracks
+        if t.seen_ms == t.told[2] == now_ms and not t.part and t.mean[1] - t.mean[3] > _EDGE and t.mean[1] < 1 - _EDGE
+    ]
 
 
 class _Pair(msgspec.Struct, frozen=True):
@@ -254,7 +269,12 @@ class _Rows(msgspec.Struct, frozen=True):
     dt: Array  # [r] s since it was last seen
 
 
-def _rows(tracks: Sequence[Track], now_ms: int, flow: Mapping[str, FlowField], policy: TrackingPolicy) -> _Rows:
+def _rows(
+    tracks: Sequence[Track],
+    now_ms: int,
+    road: Road,
+    policy: TrackingPolicy,
+) -> _Rows:
     owner: list[int] = []
     first: list[int] = []
     branch: list[int] = []
@@ -285,7 +305,7 @@ def _rows(tracks: Sequence[Track], now_ms: int, flow: Mapping[str, FlowField], p
     start, covs = _flat(mean).reshape(-1, 8), _flat(cov).reshape(-1, 3, 4)
     dt = np.array(since) / 1000.0
     if owner:
-        means, covs = predict(start, covs, dt, [tracks[i].kind for i in owner], flow, policy.motion)
+        means, covs = predict(start, covs, dt, [tracks[i].kind for i in owner], road, policy.motion)
     else:
         means = start
     return _Rows(owner, np.array(first, dtype=np.intp), branch, means, covs, start, np.array(cost), dt)
@@ -316,14 +336,20 @@ class _Fits(msgspec.Struct, frozen=True):
         return self.fit.of(self.place[row, seen])
 
 
-def _fits(rows: _Rows, tracks: Sequence[Track], view: Look, policy: TrackingPolicy) -> _Fits:
+def _fits(
+    rows: _Rows,
+    tracks: Sequence[Track],
+    view: Look,
+    road: Road,
+    policy: TrackingPolicy,
+) -> _Fits:
     row_kinds = [tracks[i].kind for i in rows.owner]
     kinds = {k: n for n, k in enumerate({*row_kinds, *view.kinds})}
     same = np.array([kinds[k] for k in row_kinds])[:, None] == np.array([kinds[k] for k in view.kinds])
     # Most are nowhere near each other: what follows is of the p pairs that may be.
     r, d = np.nonzero(same & near(rows.means, rows.covs, view.boxes, policy.gate, policy.motion))
     means, covs = rows.means[r], rows.covs[r]
-    pairs = fit(means, covs, view.boxes[d], view.cut[d], policy.motion)
+    pairs = fit(means, covs, view.boxes[d], view.cut[d], road.perspective, policy.motion)
     off, high = pairs.off, pairs.high
     noise = pairs.blur + ((means[:, 4:] * policy.motion.jitter_ms / 1000) ** 2 + covs[:, 0])
     far = (off**2 / noise).sum(axis=1)
@@ -339,6 +365,7 @@ def _fits(rows: _Rows, tracks: Sequence[Track], view: Look, policy: TrackingPoli
     if any(young):
         assumed = assumed + np.minimum(rows.dt - rows.dt.min(), 2.0) * policy.absent * np.array(young)
     cost = far + density + new + (assumed[r] + part[d] + (4 * math.log(2 * math.pi) - detected))
+    cost += _against(rows.start[r], [row_kinds[i] for i in r.tolist()], view.boxes[d], road.flow, policy)
     # However long it was hidden, a moving vehicle was not thrown back the way it came.
     start = rows.start[r]
     vx, vy = start[:, 4], start[:, 5]
@@ -352,6 +379,28 @@ def _fits(rows: _Rows, tracks: Sequence[Track], view: Look, policy: TrackingPoli
     every[r, d] = np.where((far <= policy.gate) & (cost < 0) & ~thrown, cost, _NEVER)
     place[r, d] = np.arange(len(r))
     return _Fits(every, place, pairs)
+
+
+def _against(
+    start: Array, kinds: Sequence[str], boxes: Array, flow: Mapping[str, FlowField], policy: TrackingPolicy
+) -> Array:
+    """What it costs p pairs to have driven against all others: [p]. Laplace's rule: nobody of n did, so one in n + 1 may.
+
+    Args:
+        start: [p, 8] the vehicle when it was last seen.
+        kinds: of them.
+        boxes: [p, 4] where it is now.
+        flow: by kind.
+        policy: beliefs.
+    """
+    out = np.zeros(len(kinds))
+    for kind, field in flow.items():
+        mine = np.flatnonzero(np.array([k == kind for k in kinds], dtype=bool))
+        if len(mine):
+            x, y, high = start[mine][:, [0, 1, 3]].T
+            along, seen = field.along_way(x, y, boxes[mine, 0] - x, boxes[mine, 1] - y)
+            out[mine] = np.where(along < -policy.against_heights * high, 2 * np.log1p(seen), 0.0)
+    return out
 
 
 def _assigned(cost: Array, rows: Places) -> list[tuple[int, int]]:
@@ -456,7 +505,7 @@ def _branched(
     kept = [b for b in track.branches if now_ms - b.seen_ms <= policy.lost_young_ms]
     if doubted and fits is not None:
         r, d = np.array([chance.row for chance in doubted]), np.array([chance.seen for chance in doubted])
-        means, covs = update(rows.means[r], rows.covs[r], fits.of(r, d), view.scores[d], policy.motion)
+        means, covs = update(rows.covs[r], fits.of(r, d), view.scores[d], policy.motion)
         for chance, mean, cov in zip(doubted, means.tolist(), covs.reshape(-1, 12).tolist(), strict=True):
             seen, of = chance.seen, f"{epoch}-{seq}-{born[chance.seen]}"
             score = float(view.scores[seen])
@@ -481,7 +530,7 @@ def _sighted(
         return {}
     r = np.array([pair.row for pair in pairs.values()])
     d = np.array([pair.seen for pair in pairs.values()])
-    mean, cov = update(rows.means[r], rows.covs[r], fits.of(r, d), view.scores[d], policy.motion)
+    mean, cov = update(rows.covs[r], fits.of(r, d), view.scores[d], policy.motion)
     out: dict[int, Track] = {}
     scores = view.scores.tolist()
     for (i, pair), m, c in zip(pairs.items(), mean.tolist(), cov.reshape(-1, 12).tolist(), strict=True):
@@ -535,7 +584,7 @@ def _born(
     birth: tuple[int, int, int],
     now_ms: int,
     part: bool,
-    flow: Mapping[str, FlowField],
+    road: Road,
     policy: TrackingPolicy,
 ) -> Track:
     x, y, wide, high = view.boxes[d].tolist()
@@ -543,7 +592,7 @@ def _born(
     noise, unknown = (policy.motion.noise_heights * high) ** 2, (0.5 * high) ** 2
     across = (0.3 * wide) ** 2 if left or right else noise
     slow = (policy.grows * high) ** 2
-    score, field = float(view.scores[d]), flow.get(view.kinds[d])
+    score, field = float(view.scores[d]), road.flow.get(view.kinds[d])
     return Track(
         epoch=birth[0],
         seq=birth[1],

@@ -109,7 +109,7 @@ async def count(
     for said in survey.finish():
         yield said
     if survey.size is not None:
-        yield Driven(survey.memory.flow, survey.size, survey.picture)
+        yield Driven(survey.memory.road.flow, survey.size, survey.picture)
 
 
 class _Survey:

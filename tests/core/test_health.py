@@ -348,26 +348,26 @@ def test_what_was_learned_of_the_flow_in_one_view_is_kept_apart_from_another_and
     log = opened()
     film(log, [HERE] * 60, 0, down)
     _, _, here = run(log.records)
-    assert ways(here.flow) == {"down"}
+    assert ways(here.road.flow) == {"down"}
 
     told_at = len(log.records)
     film(log, [THERE] * 40, 60, up)
     _, _, doubted = run(log.records[told_at : told_at + 150], here)
-    assert ways(doubted.flow) == {"down", "up"}, "else there is nothing to be taken back"
+    assert ways(doubted.road.flow) == {"down", "up"}, "else there is nothing to be taken back"
     _, _, unwell = run(log.records[told_at:], here)
-    assert (unwell.health.state, unwell.view, unwell.flow) == (HealthState.MOVED, 0, here.flow)
+    assert (unwell.health.state, unwell.view, unwell.road) == (HealthState.MOVED, 0, here.road)
 
     drawn_at = len(log.records)
     log.put(msgspec.structs.replace(SCENE, revision=2), 100_000)
     film(log, [THERE] * 40, 100, up)
     _, _, there = run(log.records[drawn_at:], unwell)
-    assert (there.view, ways(there.flow)) == (1, {"up"})
+    assert (there.view, ways(there.road.flow)) == (1, {"up"})
 
     back_at = len(log.records)
     film(log, [HERE] * 60, 140)
     _, _, back = run(log.records[back_at:], there)
-    assert (back.view, back.flow) == (0, here.flow)
-    assert back.flows[1].keys() == there.flow.keys()
+    assert (back.view, back.road) == (0, here.road)
+    assert back.roads[1].flow.keys() == there.road.flow.keys()
 
 
 def test_a_scene_that_is_edited_while_the_camera_is_well_changes_no_view():

@@ -19,6 +19,7 @@ from pipeline.core.model import (
     Size,
     Tick,
 )
+from pipeline.core.road import UNKNOWN
 from pipeline.core.scene import Fate, Memory, ScenePolicy, finish, observe
 from tests.core.road import POLICY, SCENE, SIZE, Log, Vehicle, run
 
@@ -135,9 +136,9 @@ def reopened(size):
 def test_pictures_of_another_shape_have_other_places_nothing_of_the_old_ones_is_looked_up_in_them():
     before, at_once, after = reopened(Size(480, 360))
 
-    assert before.flow["vehicle"].arrows()
-    assert (at_once.flow, at_once.tracks, at_once.trails) == ({}, [], {})
-    field = after.flow["vehicle"]
+    assert before.road.flow["vehicle"].arrows()
+    assert (at_once.road, at_once.tracks, at_once.trails) == (UNKNOWN, [], {})
+    field = after.road.flow["vehicle"]
     assert (field.rows, field.columns) == (20, 27)
     assert [x for x, *_ in field.arrows() if abs(x - 0.9 * 4 / 3) > CELL] == []
 
@@ -145,8 +146,8 @@ def test_pictures_of_another_shape_have_other_places_nothing_of_the_old_ones_is_
 def test_pictures_of_another_size_and_the_same_shape_go_on_with_what_is_known():
     before, at_once, after = reopened(Size(854, 480))
 
-    assert (at_once.flow, at_once.tracks) == (before.flow, before.tracks)
-    assert len(after.flow["vehicle"].arrows()) > len(before.flow["vehicle"].arrows())
+    assert (at_once.road, at_once.tracks) == (before.road, before.tracks)
+    assert len(after.road.flow["vehicle"].arrows()) > len(before.road.flow["vehicle"].arrows())
 
 
 def test_a_moved_camera_waits_for_the_end_of_its_old_epoch_and_loses_nothing():

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.core.model import Detections
+from pipeline.core.road import UNKNOWN
 from pipeline.core.tracking import TrackingPolicy, follow
 from tests.core.road import Vehicle, look
 
@@ -15,9 +16,9 @@ ASPECT = 16 / 9
 
 def tracked(frames):
     """Tracks after a list of (captured_ms, detections), and every track that ended."""
-    tracks, ended, flow = [], [], {}
+    tracks, ended, road = [], [], UNKNOWN
     for seq, (at, seen) in enumerate(frames):
-        tracks, gone, flow = follow(tracks, seen, at=(1, seq, at), aspect=ASPECT, policy=POLICY, flow=flow)
+        tracks, gone, road = follow(tracks, seen, at=(1, seq, at), aspect=ASPECT, policy=POLICY, road=road)
         ended += gone
     return tracks, ended
 
@@ -119,10 +120,10 @@ def test_a_standing_car_stays_where_it_is_while_others_drive_past_in_front_of_it
             )  # fmt: skip
         frames.append((t, seen))
 
-    tracks, _, flow = [], [], {}
+    tracks, _, road = [], [], UNKNOWN
     feet = []
     for seq, (at, seen) in enumerate(frames):
-        tracks, _, flow = follow(tracks, seen, at=(1, seq, at), aspect=ASPECT, policy=POLICY, flow=flow)
+        tracks, _, road = follow(tracks, seen, at=(1, seq, at), aspect=ASPECT, policy=POLICY, road=road)
         feet += [t.mean[1] for t in tracks if t.born_ms == 0]
 
     assert max(feet) - min(feet) < 0.012  # a tenth of its height
@@ -153,13 +154,16 @@ def test_a_sighting_that_two_may_have_had_is_not_given_to_both():
 
 
 def test_a_second_sighting_that_two_may_have_had_is_decided_by_later_ones():
-    # Cold, two pictures a second: each car is nearer to where the next one was than to where it was itself.
-    cars = [Vehicle(x=0.5, y=y, vy=0.25, height=0.03) for y in (0.04, 0.13, 0.21)]
+    # Cold, two pictures a second: the first car comes to where the second one was, as if that had stood.
+    cars = [Vehicle(x=0.5, y=y, vy=0.25, height=0.03) for y in (0.04, 0.2)]
+    frames = [(t, look(cars, t)) for t in range(0, 1501, 500)]
 
-    tracks, _ = tracked([(t, look(cars, t)) for t in range(0, 3001, 500)])
+    doubted, _ = tracked(frames[:2])
+    decided, _ = tracked(frames)
 
-    followed = [t for t in tracks if t.seen_ms == 3000]
-    assert [t.mean[5] for t in followed] == pytest.approx([0.25] * 3, abs=0.01)
+    assert [len(t.branches) for t in doubted if t.born_ms == 0] == [2, 2]
+    assert [(t.born_ms, t.sightings) for t in decided if t.seen_ms == 1500] == [(0, 4), (0, 4)]
+    assert [t.mean[5] for t in decided if t.seen_ms == 1500] == pytest.approx([0.25] * 2, abs=0.01)
 
 
 def test_one_vehicle_boxed_as_car_and_as_truck_is_one_track_with_the_class_of_more_evidence():

@@ -59,6 +59,8 @@ from pipeline.core.model import (
     ZoneFlow,
 )
 from pipeline.core.movements import Journey, Learned
+from pipeline.core.perspective import Perspective
+from pipeline.core.road import Road
 from pipeline.core.rollup import Member
 from pipeline.core.scene import Memory
 from pipeline.core.speed import Motion, Passed, Spot
@@ -295,8 +297,11 @@ SNAPSHOT = Snapshot(
                 journey=Journey(origin="stop", origin_ms=1767225599123, first=3, cells=(3, 15)),
             )
         },
-        flow={"vehicle": FlowField.empty(16 / 9).learned([(0.5, 0.25, 0.5, 0.5, 1.0)])},
-        flows={1: {"vehicle": FlowField.empty(16 / 9).learned([(0.5, 0.5, 0.25, 0.5, 1.0)])}},
+        road=Road(
+            flow={"vehicle": FlowField.empty(16 / 9).learned([(0.5, 0.25, 0.5, 0.5, 1.0)])},
+            perspective=Perspective((1024.0, 0.5, -16.0, 64.0, 0.25, 32.0, 64.0, 0.125, 4.0)),
+        ),
+        roads={1: Road(flow={"vehicle": FlowField.empty(16 / 9).learned([(0.5, 0.5, 0.25, 0.5, 1.0)])})},
         motions={
             "41-2-0": Motion(
                 spots=[Spot(1767225600000.0, 2.5, 30.25, 0.25, 0.0, 0.5, 2)], passed={"stop": Passed(1767225600023, 12.5)},

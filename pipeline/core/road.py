@@ -1,0 +1,32 @@
+"""What a camera has learned of the road it sees in one view: which way others drive, and how large they are seen."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from pipeline.core.flow_field import FlowField, Step
+from pipeline.core.perspective import Perspective, Sighting
+
+
+class Road(msgspec.Struct, frozen=True, omit_defaults=True):
+    """All that was learned of one view; nothing of it lasts when the camera shows another one."""
+
+    flow: dict[str, FlowField] = {}  # by kind of road user
+    perspective: Perspective = Perspective()
+
+    def learned(self, steps: Mapping[str, Sequence[Step]], sizes: Iterable[Sighting], aspect: float) -> "Road":
+        """What is known after these.
+
+        Args:
+            steps: how far road users drove, by kind.
+            sizes: how large they were seen.
+            aspect: width / height of the picture.
+        """
+        flow = self.flow
+        if steps:
+            flow = {**flow, **{k: (flow.get(k) or FlowField.empty(aspect)).learned(v) for k, v in steps.items()}}
+        return Road(flow, self.perspective.learned(sizes))
+
+
+UNKNOWN = Road()
+"""Of a camera that saw nothing yet."""
