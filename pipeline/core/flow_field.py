@@ -15,6 +15,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.core.perspective import UNSEEN, Perspective
+
 Array = NDArray[np.float64]
 
 CELL = 0.05
@@ -126,17 +128,23 @@ class FlowField(msgspec.Struct, frozen=True, array_like=True):
         along = (dx[:, None] * vx + dy[:, None] * vy) / np.maximum(np.hypot(vx, vy), 1e-9)
         return np.where(seen > 0, along, -np.inf).max(axis=1), seen.sum(axis=1)
 
-    def learned(self, steps: Iterable[Step]) -> "FlowField":
-        """The field after vehicles drove from (x0, y0) to (x1, y1) in dt seconds each."""
+    def learned(self, steps: Iterable[Step], perspective: Perspective = UNSEEN) -> "FlowField":
+        """The field after vehicles drove from (x0, y0) to (x1, y1) in dt seconds each.
+
+        At a constant speed over the ground: on a long step towards the camera they are seen slower at its begin than at
+        its end, by the square of the size they are seen with there.
+        """
         touched: dict[int, NDArray[np.float32]] = {}
         for x0, y0, x1, y1, dt in steps:
-            far = math.hypot(x1 - x0, y1 - y0)
-            vx, vy = (x1 - x0) / dt, (y1 - y0) / dt
-            parts = max(1, math.ceil(far / CELL))
+            parts = max(1, math.ceil(math.hypot(x1 - x0, y1 - y0) / CELL))
+            shares = [(k + 0.5) / parts for k in range(parts)]
+            places = [(x0 + share * (x1 - x0), y0 + share * (y1 - y0)) for share in shares]
+            first, last, *along = perspective.size(np.array([(x0, y0), (x1, y1), *places])).tolist()
             before = -1
-            for k in range(parts):
-                share = (k + 0.5) / parts
-                cell = self._cell(x0 + share * (x1 - x0), y0 + share * (y1 - y0))
+            for (x, y), size in zip(places, along, strict=True):
+                quicker = size * size / (first * last)
+                vx, vy = (x1 - x0) / dt * quicker, (y1 - y0) / dt * quicker
+                cell = self._cell(x, y)
                 if cell != before:
                     if cell not in touched:
                         touched[cell] = self._table[cell].copy()

@@ -28,11 +28,11 @@ class MotionPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     noise_heights: float = 0.08  # standard deviation of a box edge
     jitter_ms: float = 25.0  # and of a capture time: cameras repeat pictures and stamp them unevenly
     wander_heights: float = 0.7  # how much a speed changes within a second (a random walk: any frame rate alike)
-    wander_share: float = 0.65  # and this share of the speed itself
+    wander_share: float = 0.45  # and this share of the speed itself
     wander_flow: float = 0.25  # the same where the flow is known
     wander_size: float = 0.44  # how much the growth of a box changes within a second, in its heights a second
     flow_seen: float = 2.0  # the flow is known where at least so many vehicles drove
-    grows_share: float = 2.0  # boxes grow by this share of their size within a second (standard deviation)
+    grows_share: float = 1.0  # boxes grow by this share of their size within a second (standard deviation)
     same_size: float = 0.13  # a box that differs more than this from what its vehicle measures shows a part of it
     odd_doubt: float = 4.5  # the size of such a box is doubted so many times more
     least_score: float = 0.1  # how much a box of no score is believed
@@ -71,7 +71,7 @@ def predict(
     high = mean[:, 3:4]
     speed = np.hypot(mean[:, 4], mean[:, 5])
     wait = dt[:, None]
-    nearer = _nearer(mean, cov, dt, road.perspective, policy)[:, None]
+    nearer, unsure = (each[:, None] for each in _nearer(mean, cov, dt, road.perspective, policy))
     moved = mean.copy()
     moved[:, :2] += mean[:, 4:6] * wait * nearer
     moved[:, 4:6] *= nearer**2
@@ -80,10 +80,12 @@ def predict(
     for kind, field in road.flow.items():
         mine = np.flatnonzero(moving & np.array([k == kind for k in kinds], dtype=bool))
         if len(mine):
-            carried, known = _carried(field, mean[mine[:, None], _PLACE_AND_SPEED].T, dt[mine], policy.flow_seen)
+            carried, known = _carried(
+                field, mean[mine[:, None], _PLACE_AND_SPEED].T, dt[mine], road.perspective, policy.flow_seen
+            )
             mine, carried = mine[known], carried[:, known]
             moved[mine[:, None], _PLACE_AND_SPEED] = carried.T
-            share[mine] = policy.wander_flow
+            share[mine], unsure[mine] = policy.wander_flow, 0.0
             quicker = np.hypot(carried[2], carried[3]) / speed[mine]
             nearer[mine, 0] = np.minimum(np.maximum(np.sqrt(quicker), _FARTHEST), _NEAREST)
     squared = nearer**2
@@ -95,15 +97,20 @@ def predict(
     grown = vv + push * wait / _SHARES  # [3, r, 4], from here on each row's integral over the time
     grown[:2] = pv * _TIMES + wait * grown[:2]
     grown[0] = pp + wait * grown[0]
+    grown[:, :, :2] += _PARTS * unsure * (mean[:, 4:6] * wait * wait**_POWERS) ** 2
     return moved, (np.maximum(squared, 1.0) * grown).transpose(1, 0, 2)
 
+
+# Of an error of the growth rate: the speed is off by twice as much of itself as the way is of the way.
+_PARTS = np.array([1.0, 2.0, 4.0])[:, None, None]
+_POWERS = np.array([1.0, 0.5, 0.0])[:, None, None]
 
 _SHARES = np.array([3.0, 2.0, 1.0])[:, None, None]
 _TIMES = np.array([2.0, 1.0])[:, None, None]
 
 
-def _nearer(mean: Array, cov: Array, dt: Array, perspective: Perspective, policy: MotionPolicy) -> Array:
-    """How many times larger each vehicle is seen after its dt, going by how its box grows: [r].
+def _nearer(mean: Array, cov: Array, dt: Array, perspective: Perspective, policy: MotionPolicy) -> tuple[Array, Array]:
+    """How many times larger each vehicle is seen after its dt, [r], and the variance of the rate at which it grows, [r].
 
     Who drives straight on at a constant speed over level ground is seen with a size of 1 / distance. If that is g
     times the size it had, it moved g times as far in the picture as its speed there told, and has g * g times that
@@ -114,18 +121,22 @@ def _nearer(mean: Array, cov: Array, dt: Array, perspective: Perspective, policy
     unsure = (cov[:, 2, 3] / mean[:, 3] ** 2 + cov[:, 2, 2] / mean[:, 2] ** 2) / 4
     told, doubt = perspective.growth(mean[:, :2], mean[:, 4:6], cov[:, 2, :2])
     by_box, by_speed = 1 / (unsure + 1e-9), 1 / (doubt + 1e-9)
-    rate = (rate * by_box + told * by_speed) / (by_box + by_speed + 1 / policy.grows_share**2)
+    sure = by_box + by_speed + 1 / policy.grows_share**2
+    rate = (rate * by_box + told * by_speed) / sure
     nearer: Array = 1 / (1 - np.minimum(np.maximum(rate * dt, 1 - 1 / _FARTHEST), 1 - 1 / _NEAREST))
-    return nearer
+    return nearer, 1 / sure
 
 
-def _carried(field: FlowField, state: Array, dt: Array, seen: float) -> tuple[Array, NDArray[np.bool_]]:
-    """Carry n vehicles along the flow: who is faster than it stays so.
+def _carried(
+    field: FlowField, state: Array, dt: Array, perspective: Perspective, seen: float
+) -> tuple[Array, NDArray[np.bool_]]:
+    """Carry n vehicles along the flow: who is faster than it stays so; where it ends they drive straight on.
 
     Args:
         field: the flow of their kind.
         state: [4, n] x, y, vx, vy.
         dt: [n] seconds.
+        perspective: of the view.
         seen: so many vehicles must have driven where they are.
 
     Returns:
@@ -141,17 +152,21 @@ def _carried(field: FlowField, state: Array, dt: Array, seen: float) -> tuple[Ar
     gx, gy, m = (each[len(dt) :] for each in looked_up)
     x, y = ahead[0], ahead[1]
     known = n >= seen
+    before = perspective.size(state[:2].T)
     for part in range(parts):
         if part > 0:
             x, y = x + vx * step, y + vy * step
             gx, gy, m = field.along(x, y, vx, vy)
+        now = perspective.size(np.array((x, y)).T)
+        straight, before = np.minimum(np.maximum(now / before, 0.7), 1.4) ** 2, now
         # The turn and stretch from the one mode to the other, as a quotient of complex numbers.
         size = np.maximum(fx * fx + fy * fy, 1e-12)
         a, b = (gx * fx + gy * fy) / size, (gy * fx - gx * fy) / size
         stretch = np.maximum(np.hypot(a, b), 1e-12)
         goes_on = m > 0
-        within = np.where((n > 0) & goes_on, np.minimum(np.maximum(stretch, 0.5), 2.0) / stretch, 0.0)
-        a, b = np.where(within > 0, a * within, 1.0), b * within
+        known_on = (n > 0) & goes_on
+        within = np.where(known_on, np.minimum(np.maximum(stretch, 0.5), 2.0) / stretch, 0.0)
+        a, b = np.where(known_on, a * within, straight), b * within
         vx, vy = vx * a - vy * b, vx * b + vy * a
         if part < parts - 1:
             fx, fy, n = np.where(goes_on, gx, fx), np.where(goes_on, gy, fy), np.where(goes_on, m, n)

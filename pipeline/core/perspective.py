@@ -79,11 +79,15 @@ class Perspective(msgspec.Struct, frozen=True, array_like=True):
             m = [old * (1 - score / _MEMORY) + worth * new for old, new in zip(m, more, strict=True)]
         return Perspective(tuple(m))
 
+    def size(self, at: Array) -> Array:
+        """How high a metre is seen at places [..., 2]: [...], above 0."""
+        beta, _ = _fit(self.moments)
+        size: Array = np.maximum(_terms(at) @ beta, _LEAST)
+        return size
+
     def larger(self, at: Array, then: Array) -> Array:
         """How many times larger a thing is seen at `then` than it is at `at`: places [..., 2], answer [...]."""
-        beta, _ = _fit(self.moments)
-        before, after = (np.maximum(_terms(p) @ beta, _LEAST) for p in (at, then))
-        ratio: Array = np.minimum(np.maximum(after / before, 1 / _MOST), _MOST)
+        ratio: Array = np.minimum(np.maximum(self.size(then) / self.size(at), 1 / _MOST), _MOST)
         return ratio
 
     def growth(self, at: Array, speed: Array, doubt: Array) -> tuple[Array, Array]:
@@ -104,6 +108,9 @@ class Perspective(msgspec.Struct, frozen=True, array_like=True):
         variance = ((towards @ cov) * towards).sum(axis=1) + doubt @ beta[1:] ** 2 / size**2
         return rate, variance
 
+
+UNSEEN = Perspective()
+"""Nothing is known: all is equally large everywhere."""
 
 _MIDDLE = (0.9, 0.5)
 _LEAST = 1e-3

@@ -24,7 +24,10 @@ class Road(msgspec.Struct, frozen=True, omit_defaults=True):
         """
         flow = self.flow
         if steps:
-            flow = {**flow, **{k: (flow.get(k) or FlowField.empty(aspect)).learned(v) for k, v in steps.items()}}
+            flow = {
+                **flow,
+                **{k: (flow.get(k) or FlowField.empty(aspect)).learned(v, self.perspective) for k, v in steps.items()},
+            }
         return Road(flow, self.perspective.learned(sizes))
 
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.core.flow_field import CELL, MODES, FlowField
+from pipeline.core.perspective import Perspective
 
 ASPECT = 16 / 9
 speeds = st.floats(0.02, 3.0)
@@ -72,3 +73,13 @@ def test_learning_leaves_the_field_it_began_with_alone():
     driven(field, 0.8, 0.5, 0.1, 0.0)
 
     assert field.modes == before
+
+
+def test_of_a_long_step_towards_the_camera_it_learns_that_it_was_slower_at_its_begin():
+    near = Perspective((1e6, 0.0, 0.0, 1e6, 0.0, 1e6, 0.5e6, 0.0, 1e6))  # the horizon is at y = 0
+    field = FlowField.empty(16 / 9).learned([(0.9, 0.2, 0.9, 0.8, 1.0)], near)
+
+    (_, _, far), (_, _, close) = field.at(0.9, 0.22)[0], field.at(0.9, 0.78)[0]
+    # Who is seen with a size of 1 / distance, at a constant speed: 0.6 heights in a second is y * y * 3.75 at y.
+    assert far == pytest.approx(0.22**2 * 3.75, rel=0.2)
+    assert close == pytest.approx(0.78**2 * 3.75, rel=0.2)
