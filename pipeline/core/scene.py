@@ -485,6 +485,7 @@ def _measured(
     before = {
         name: memory.trails.get(name) or Trail(track.foot(aspect), track.seen_ms, height=track.height)
         for name, track in living.items()
+        if track.alone > 0  # the way of what was only a part of another vehicle's box is not its own
     }
     if scene is None or not (scene.lines or scene.zones):
         return msgspec.structs.replace(memory, trails=before), []

@@ -9,6 +9,7 @@ from pipeline.core.model import (
     Clock,
     Closed,
     Crossing,
+    Detections,
     Flow,
     Gap,
     GapReason,
@@ -304,3 +305,17 @@ def test_the_memory_stays_bounded_however_long_a_road_is_watched():
         most = max(most, len(msgspec.json.encode(memory)))
 
     assert most < 10_000
+
+
+def test_what_was_seen_only_within_anothers_box_has_crossed_nothing_when_it_comes_to_be_a_vehicle():
+    """A second box on one vehicle drives over the line with it; later the vehicle's own box is lost to it."""
+    log = Log()
+    log.open()
+    for at in range(0, 3000, 100):
+        y = 0.2 + 0.2 * at / 1000
+        whole, part = (0.45, y - 0.16, 0.55, y), (0.46, y - 0.12, 0.53, y - 0.03)
+        boxes = [(*part, 0.9)] if at >= 2400 else [(*whole, 0.9), (*part, 0.5)]
+        x1, y1, x2, y2, score = (list(c) for c in zip(*boxes, strict=True))
+        log.put(Detections(x1=x1, y1=y1, x2=x2, y2=y2, score=score, label=["car"] * len(x1)), at)
+
+    assert len([e for e in run(log.records)[0] if isinstance(e, Crossing) and e.line == "stop"]) == 1
