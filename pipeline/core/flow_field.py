@@ -77,6 +77,10 @@ class FlowField(msgspec.Struct, frozen=True, array_like=True):
         cells: NDArray[np.intp] = r * self.columns + c
         return cells
 
+    def _modes_at(self, x: Array, y: Array) -> Array:
+        """The modes of the cells of n places, as in `_dense`: [n, MODES, 3]."""
+        return self._table[self._cells(x, y)].astype(np.float64)
+
     def at(self, x: float, y: float) -> list[tuple[float, float, float]]:
         """The modes near a place: (times seen, vx, vy), most seen first; neighbours count where the cell knows little."""
         table = self._table
@@ -104,7 +108,7 @@ class FlowField(msgspec.Struct, frozen=True, array_like=True):
 
     def along(self, x: Array, y: Array, vx: Array, vy: Array) -> tuple[Array, Array, Array]:
         """The mode that is most like each of n velocities: (vx, vy, times seen, 0 where none is alike), [n] each."""
-        there = self._table[self._cells(x, y)].astype(np.float64)  # [n, MODES, 3]
+        there = self._modes_at(x, y)
         n, mx, my = there.transpose(2, 0, 1)
         size = np.hypot(mx, my)
         own = np.hypot(vx, vy)[:, None]
@@ -123,8 +127,7 @@ class FlowField(msgspec.Struct, frozen=True, array_like=True):
         Returns:
             (how far along the mode that a way is most like, below 0 if it goes against all; vehicles seen). [n] each.
         """
-        table = self._table[self._cells(x, y)].astype(np.float64)  # [n, MODES, 3]
-        seen, vx, vy = table[:, :, 0], table[:, :, 1], table[:, :, 2]
+        seen, vx, vy = self._modes_at(x, y).transpose(2, 0, 1)
         along = (dx[:, None] * vx + dy[:, None] * vy) / np.maximum(np.hypot(vx, vy), 1e-9)
         return np.where(seen > 0, along, -np.inf).max(axis=1), seen.sum(axis=1)
 

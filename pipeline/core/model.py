@@ -61,6 +61,10 @@ class HealthState(StrEnum):
     FROZEN = "frozen"  # the same picture again and again
 
 
+_SAME_SHAPE = 0.02
+"""Width / height of two pictures of one shape differ by no more than this share."""
+
+
 class Size(msgspec.Struct, frozen=True, array_like=True):
     """Width and height of a picture in pixels."""
 
@@ -87,6 +91,10 @@ class Size(msgspec.Struct, frozen=True, array_like=True):
     def aspect(self) -> float:
         """Width divided by height."""
         return self.width / self.height
+
+    def same_shape(self, other: "Size") -> bool:
+        """Whether places given in shares are the same ones on pictures of both sizes."""
+        return abs(self.aspect / other.aspect - 1) <= _SAME_SHAPE
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

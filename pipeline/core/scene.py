@@ -46,10 +46,6 @@ MOST_DOUBTED = 500
 """Events of road users that are kept while a doubt about a camera's health lasts; of more, the oldest stay valid."""
 
 
-SAME_SHAPE = 0.02
-"""Pictures whose width / height differs by no more than this share show the same places in the same cells."""
-
-
 class ScenePolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All beliefs and limits of the core for one camera."""
 
@@ -269,7 +265,7 @@ def _open(memory: Memory, header: Header, opened: Opened, policy: ScenePolicy) -
     if memory.epoch == header.epoch and memory.opened is not None:
         return memory, []  # a keyframe
     aspect = _aspect(memory, header)  # of the epoch that ends
-    reshaped = memory.opened is not None and abs(opened.source_size.aspect / aspect - 1) > SAME_SHAPE
+    reshaped = memory.opened is not None and not opened.source_size.same_shape(memory.opened.source_size)
     memory = msgspec.structs.replace(_blind(memory), opened=opened, closed=False)
     outputs: list[Output] = []
     if opened.restarts or reshaped or (memory.now_ms is not None and header.captured_ms < memory.now_ms):

@@ -38,9 +38,6 @@ from pipeline.core.scene import Memory, ScenePolicy, finish, observe
 from pipeline.errors import Fatal
 from pipeline.ports import BadPicture, Model, Picture, Source
 
-ASPECT_TOLERANCE = 0.02
-"""How far, as a share, the aspect of a video may be from that of the picture its scene was drawn on."""
-
 
 class CountPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """How a survey is counted."""
@@ -233,7 +230,7 @@ def _body(answer: Detections | BadPicture, at: int) -> Detections | Gap:
 
 def check_shape(scene: Scene, size: Size, source: str) -> None:
     """Refuse a scene that was drawn on pictures of another shape than those of `source`. Raises Fatal."""
-    if abs(scene.drawn_on.aspect / size.aspect - 1) > ASPECT_TOLERANCE:
+    if not scene.drawn_on.same_shape(size):
         raise Fatal(
             f"{source}: its pictures are {size} but the scene was drawn on {scene.drawn_on}, another shape:"
             " lines would lie elsewhere; draw the scene on a picture of this video and set drawn_on to its size"

@@ -44,9 +44,6 @@ from pipeline.wire.codec import Encoded, encode_record
 
 log = logging.getLogger("gantry.capture")
 
-ASPECT_TOLERANCE = 0.02
-"""How far, as a share, the aspect of a picture may be from that of the picture its scene was drawn on."""
-
 CANCEL_AGAIN_S = 1.0
 PICTURE_OVERHEAD_BYTES = 1024  # what a waiting picture costs beside what it shows
 BOX_BYTES = 256  # of one box in memory: five floats, a word that is shared, and their places in lists
@@ -574,7 +571,7 @@ async def end(tasks: "set[asyncio.Task[None]]") -> None:
 
 def fits(scene: Scene, source: Size) -> bool:
     """Whether a scene was drawn on a picture of this shape."""
-    return abs(scene.drawn_on.aspect / source.aspect - 1) <= ASPECT_TOLERANCE
+    return scene.drawn_on.same_shape(source)
 
 
 def held_bytes(shown: Shown) -> int:
