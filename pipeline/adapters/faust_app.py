@@ -16,12 +16,16 @@ What we do not leave to it, and why (read in the source of faust-streaming 0.15.
 - **Changelog writes.** `table[key] = value` only puts the record into a buffer; if the send fails, Faust logs a
   warning and commits on. `_Table` keeps the future of the send, and we wait for it before we go on.
 - **Recovery.** Faust takes the last record of a key. A thawed old owner may have written that one, so `_Table`
-  merges all records of a key that are still there.
+  merges all records of a key that are still there. Faust tells the end of a recovery by an event that it clears in
+  the same breath: when the last record comes before it began to wait, it waits for ever. `_Recovery` keeps it set.
+- **The first records.** When its tables are read back, Faust lets the partitions go, and then empties the queues of
+  all streams (`FlowControlEvent.resume`): what was put there between is gone. `_Consumer` lets ours go after that.
 - **Stopping.** Crash-only: take nothing new, let the step in hand finish, commit, say goodbye, go. Faust's own
   stop comes last, with a time limit, and has nothing left that it could lose.
 
 Privates we touch (0.15.3; the tests on a real broker hold us to them): `Consumer._new_consumer_thread`, `_read_offset`,
-`AIOKafkaConsumerThread._ensure_consumer`, `App._consumer`, aiokafka's `_coordinator._group_instance_id`, `Store._key_partition`.
+`AIOKafkaConsumerThread._ensure_consumer`, `App._consumer`, aiokafka's `_coordinator._group_instance_id`,
+`Store._key_partition`, `TableManager._recovery`, `Recovery._set_recovery_started`.
 """
 
 import asyncio
@@ -35,6 +39,7 @@ import faust
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError, KafkaTimeoutError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.exceptions import ProducerSendError
+from faust.tables.recovery import Recovery
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode.threads import WorkerThread
@@ -139,6 +144,7 @@ class _Carrier:
         app.finalize()
         app.transport = _Transport(app.conf.broker_consumer, app)
         app.producer_transport = _Transport(app.conf.broker_producer, app)
+        app.tables._recovery = _Recovery(app, app.tables, beacon=app.tables.beacon)  # noqa: SLF001 - it has no door for it
         app.on_partitions_revoked.connect(self._on_revoked)
         app.on_rebalance_complete.connect(self._on_restored)
         for fold in folds:
@@ -364,6 +370,40 @@ class _App(faust.App):  # type: ignore[misc]
     def _create_directories(self) -> None:
         """The memory store keeps none."""
 
+    def on_rebalance_end(self) -> None:
+        """The last step of a recovery: what is handed out now reaches its stream."""
+        super().on_rebalance_end()
+        self.consumer.let_go()
+
+
+class _Latch(asyncio.Event):
+    """Set once, it stays so until it is drawn back."""
+
+    def clear(self) -> None:
+        """Nothing: Faust clears before everybody has seen it."""
+
+    def draw_back(self) -> None:
+        """Begin anew."""
+        super().clear()
+
+
+class _Recovery(Recovery):  # type: ignore[misc]
+    """A recovery whose end is noticed also by who begins to wait for it afterwards."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._ended = _Latch()
+        super().__init__(*args, **kwargs)
+
+    @property
+    def signal_recovery_end(self) -> asyncio.Event:
+        """Set from the end of a recovery to the start of the next."""
+        return self._ended
+
+    def _set_recovery_started(self) -> None:
+        super()._set_recovery_started()
+        self._ended.draw_back()
+        self.app.consumer.hold()
+
 
 class _Table(faust.Table):  # type: ignore[misc]
     """A table whose writes can be waited for, and whose recovery merges."""
@@ -452,7 +492,7 @@ class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         """Go to the committed offset of each of our partitions, or to its log's start; where that is."""
         consumer = self._ensure_consumer()
         ours = [tp for tp in consumer.assignment() if tp.topic in topics]
-        earliest, ends = await consumer.beginning_offsets(ours), await consumer.end_offsets(ours)
+        earliest, ends = await asyncio.gather(consumer.beginning_offsets(ours), consumer.end_offsets(ours))
         begins: dict[TP, int] = {}
         for tp in ours:
             stored = await consumer.committed(tp)
@@ -482,6 +522,8 @@ class _Consumer(driver.Consumer):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.began: dict[TP, int] = {}  # the first offset we read of each input partition, since it was assigned
+        self._holding = False  # a recovery is under way
+        self._held: set[TP] = set()  # input partitions to resume when it is over
         super().__init__(*args, **kwargs)
 
     def _new_consumer_thread(self) -> _Thread:
@@ -503,6 +545,29 @@ class _Consumer(driver.Consumer):  # type: ignore[misc]
 
     async def perform_seek(self) -> None:
         """Nothing: `seek_to_done` came before. Faust seeks when the first records may be handed out already."""
+
+    def pause_partitions(self, tps: Iterable[TP]) -> None:
+        """Hand out nothing of them."""
+        tps = set(tps)
+        self._held -= tps
+        super().pause_partitions(tps)
+
+    def resume_partitions(self, tps: Iterable[TP]) -> None:
+        """Hand them out; the inputs only when a recovery that is under way is over."""
+        tps = set(tps)
+        if self._holding:
+            self._held |= (held := {tp for tp in tps if tp.topic in self.app.inputs})
+            tps -= held
+        super().resume_partitions(tps)
+
+    def hold(self) -> None:
+        """Hand out no inputs, whoever asks, until `let_go`."""
+        self._holding = True
+
+    def let_go(self) -> None:
+        """Hand out the inputs that had to wait."""
+        self._holding, held, self._held = False, self._held, set()
+        super().resume_partitions(held & self.assignment())
 
 
 class _Producer(driver.Producer):  # type: ignore[misc]

@@ -258,7 +258,7 @@ class Worker:
         self._log, self._instance, self._out = log, instance, out
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, **environment: str) -> None:
         arguments = [
             ",".join(self._log.servers),
             self._log.topics.prefix,
@@ -270,7 +270,7 @@ class Worker:
                 [sys.executable, str(HERE / "aggregate_process.py"), *arguments],
                 stdout=out,
                 stderr=out,
-                env={**os.environ, "PYTHONPATH": str(HERE.parents[1])},
+                env={**os.environ, "PYTHONPATH": str(HERE.parents[1]), **environment},
             )
 
     def alive(self) -> bool:
@@ -366,6 +366,21 @@ async def test_told_to_stop_again_and_again_it_loses_nothing_and_ends_well(log, 
 
     assert contradictions(said) == []
     assert "Traceback" not in worker.output()
+
+
+async def test_what_comes_while_a_recovery_dawdles_is_neither_waited_for_in_vain_nor_skipped(log, tmp_path):
+    """The last record of a table before Faust waits for it; the first of a topic before Faust empties its queues."""
+    told = story(400, seed=12)
+    await log.write(told)
+    with worker_of(log, tmp_path) as worker:
+        await some_more_said(log, 0, worker)
+        assert worker.kill(signal.SIGTERM) == 0, worker.output()
+        expected = oracle(told, log.shards)
+        assert len(await log.said()) < len(expected), "all was said before the stop: the story is too short"
+        worker.start(DAWDLE="1")
+        said = await log.wait_for(expected, worker)
+
+    assert contradictions(said) == []
 
 
 async def test_a_second_worker_that_joins_and_dies_in_the_middle_changes_no_word(log, tmp_path):

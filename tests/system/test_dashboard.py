@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import threading
 import time
 import uuid
@@ -19,6 +20,8 @@ from tests.system.installation import PROCESSES, Installation, free_port, until
 pytestmark = [pytest.mark.kafka, pytest.mark.footage, pytest.mark.timeout(600)]
 
 LINE = {"from": [0.36, 0.6], "to": [0.97, 0.6], "to_right": "towards <the camera>", "classes": ["car", "bus", "truck"]}
+GONE = re.compile(r"/picture\?epoch=\d+&seq=\d+ .* 404 ")
+"""A picture that was gone when its boxes came, as on a machine that is far behind: the page asks for the next one."""
 SCENES = {"road": {"drawn_on": "640x352", "lines": {"near": LINE}}}
 
 
@@ -75,7 +78,8 @@ def page(window, house):
     window.execute_script("localStorage.clear()")
     window.get_log("browser"), window.get_log("performance")
     yield Page(window, house)
-    assert [e["message"] for e in window.get_log("browser") if e["level"] == "SEVERE"] == []
+    complaints = [e["message"] for e in window.get_log("browser") if e["level"] == "SEVERE"]
+    assert [complaint for complaint in complaints if not GONE.search(complaint)] == []
     assert asked(window) <= {"localhost"}
 
 
