@@ -342,7 +342,8 @@ def test_a_camera_that_ends_becomes_silent_and_its_age_grows(window, house):
     page.wait("Number(document.querySelector('.scene')?.dataset.boxes) > 0")
     house.kill("capture")
     page.wait("document.querySelector('.warning')?.textContent.includes('No picture was analysed for')")
-    wait_for(window, "document.querySelector('.summary .state').textContent === 'silent'")
+    silent = "document.querySelector('.summary .state').textContent === 'silent'"
+    until(lambda: page.ask(silent), seconds=4 * PATIENCE_S, what="the end of what was not analysed yet, and then silence")
     assert "What passes now is not known" in page.text(".counts")
     house.start("capture")
     page.wait("!document.querySelector('.warning')")
