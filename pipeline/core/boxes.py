@@ -3,7 +3,7 @@
 A box is (lower middle x, lower y, width, height) in level coordinates (picture heights, see geometry).
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import msgspec
 import numpy as np
@@ -39,14 +39,17 @@ class Look(msgspec.Struct, frozen=True):
     cut: Flags  # [m, 4] left, top, right, bottom edge is not the vehicle's own: hidden, or cut by the picture
     within: list[tuple[int, int]]  # pairs of boxes of which one lies mostly within the other
 
-    def part(self, known: Mapping[int, float]) -> set[int]:
+    def part(self, known: Mapping[int, float], apart: Collection[tuple[int, int]] = ()) -> set[int]:
         """Boxes that lie mostly within that of a better known vehicle: a cab, a trailer, a rider's body.
 
         Args:
             known: what is known of the vehicle, of those boxes where something is; else the surer box is the whole.
+            apart: pairs that are known to be two vehicles, as in `within`.
         """
         out: set[int] = set()
         for i, j in self.within:
+            if (i, j) in apart:
+                continue
             a, b = self.kinds[i], self.kinds[j]
             if a == b:
                 out.add(j if known.get(i, -1.0) >= known.get(j, -1.0) else i)

@@ -31,6 +31,7 @@ class MotionPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     wander_share: float = 0.45  # and this share of the speed itself
     wander_flow: float = 0.25  # the same where the flow is known
     wander_size: float = 0.44  # how much the growth of a box changes within a second, in its heights a second
+    gathers_heights: float = 3.0  # nobody gathers or loses more speed in a second, in box heights a second
     flow_seen: float = 2.0  # the flow is known where at least so many vehicles drove
     grows_share: float = 1.0  # boxes grow by this share of their size within a second (standard deviation)
     same_size: float = 0.13  # a box that differs more than this from what its vehicle measures shows a part of it
@@ -43,6 +44,9 @@ _STEP_S = 0.1
 
 _FARTHEST, _NEAREST = 0.5, 2.5
 """A box becomes no more times smaller or larger between two sightings."""
+
+_TURN_S = 1.0
+"""A box gets wider and lower while its vehicle turns, for about so long."""
 
 _MOVES = np.array([1.0, 1.0, 0.0, 0.0])
 _GROWS = 1 - _MOVES
@@ -71,7 +75,7 @@ def predict(
     high = mean[:, 3:4]
     speed = np.hypot(mean[:, 4], mean[:, 5])
     wait = dt[:, None]
-    nearer, unsure = (each[:, None] for each in _nearer(mean, cov, dt, road.perspective, policy))
+    nearer, unsure, rate = (each[:, None] for each in _nearer(mean, cov, dt, road.perspective, policy))
     moved = mean.copy()
     moved[:, :2] += mean[:, 4:6] * wait * nearer
     moved[:, 4:6] *= nearer**2
@@ -80,17 +84,21 @@ def predict(
     for kind, field in road.flow.items():
         mine = np.flatnonzero(moving & np.array([k == kind for k in kinds], dtype=bool))
         if len(mine):
+            most = policy.gathers_heights * mean[mine, 3]
             carried, known = _carried(
-                field, mean[mine[:, None], _PLACE_AND_SPEED].T, dt[mine], road.perspective, policy.flow_seen
+                field, mean[mine[:, None], _PLACE_AND_SPEED].T, dt[mine], most, road.perspective, policy.flow_seen
             )
             mine, carried = mine[known], carried[:, known]
             moved[mine[:, None], _PLACE_AND_SPEED] = carried.T
             share[mine], unsure[mine] = policy.wander_flow, 0.0
-            quicker = np.hypot(carried[2], carried[3]) / speed[mine]
-            nearer[mine, 0] = np.minimum(np.maximum(np.sqrt(quicker), _FARTHEST), _NEAREST)
+            larger = road.perspective.larger(mean[mine, :2], carried[:2].T)
+            nearer[mine, 0] = np.minimum(np.maximum(larger, _FARTHEST), _NEAREST)
     squared = nearer**2
+    size = mean[:, 2:4]
+    # Coming nearer lets a box grow as a whole; what one side grows by more ends with the turn it tells of.
+    turns = (mean[:, 6:8] - rate * size) * np.exp(-wait / _TURN_S)
     moved[:, 2:4] *= nearer
-    moved[:, 6:8] *= squared
+    moved[:, 6:8] = squared * rate * size + turns
     push = ((policy.wander_heights * high) ** 2 + (share * speed)[:, None] ** 2) * _MOVES
     push += (policy.wander_size * high) ** 2 * _GROWS
     pp, pv, vv = cov[:, 0], cov[:, 1], cov[:, 2]
@@ -109,8 +117,10 @@ _SHARES = np.array([3.0, 2.0, 1.0])[:, None, None]
 _TIMES = np.array([2.0, 1.0])[:, None, None]
 
 
-def _nearer(mean: Array, cov: Array, dt: Array, perspective: Perspective, policy: MotionPolicy) -> tuple[Array, Array]:
-    """How many times larger each vehicle is seen after its dt, [r], and the variance of the rate at which it grows, [r].
+def _nearer(
+    mean: Array, cov: Array, dt: Array, perspective: Perspective, policy: MotionPolicy
+) -> tuple[Array, Array, Array]:
+    """How many times larger each vehicle is seen after its dt, the variance of the rate at which it grows, and that rate: [r].
 
     Who drives straight on at a constant speed over level ground is seen with a size of 1 / distance. If that is g
     times the size it had, it moved g times as far in the picture as its speed there told, and has g * g times that
@@ -124,11 +134,11 @@ def _nearer(mean: Array, cov: Array, dt: Array, perspective: Perspective, policy
     sure = by_box + by_speed + 1 / policy.grows_share**2
     rate = (rate * by_box + told * by_speed) / sure
     nearer: Array = 1 / (1 - np.minimum(np.maximum(rate * dt, 1 - 1 / _FARTHEST), 1 - 1 / _NEAREST))
-    return nearer, 1 / sure
+    return nearer, 1 / sure, rate
 
 
 def _carried(
-    field: FlowField, state: Array, dt: Array, perspective: Perspective, seen: float
+    field: FlowField, state: Array, dt: Array, most: Array, perspective: Perspective, seen: float
 ) -> tuple[Array, NDArray[np.bool_]]:
     """Carry n vehicles along the flow: who is faster than it stays so; where it ends they drive straight on.
 
@@ -136,6 +146,7 @@ def _carried(
         field: the flow of their kind.
         state: [4, n] x, y, vx, vy.
         dt: [n] seconds.
+        most: [n] how much more speed each gathers or loses in a second, at most, than it would seem to at a constant one.
         perspective: of the view.
         seen: so many vehicles must have driven where they are.
 
@@ -165,9 +176,12 @@ def _carried(
         stretch = np.maximum(np.hypot(a, b), 1e-12)
         goes_on = m > 0
         known_on = (n > 0) & goes_on
-        within = np.where(known_on, np.minimum(np.maximum(stretch, 0.5), 2.0) / stretch, 0.0)
+        room = most * step / np.maximum(np.hypot(vx, vy), 1e-9)
+        within = np.minimum(np.maximum(stretch, np.maximum(straight - room, 0.5)), straight + room) / stretch
+        within = np.where(known_on, within, 0.0)
         a, b = np.where(known_on, a * within, straight), b * within
-        vx, vy = vx * a - vy * b, vx * b + vy * a
+        was_x, was_y, vx, vy = vx, vy, vx * a - vy * b, vx * b + vy * a
+        x, y = x + (vx - was_x) * step / 2, y + (vy - was_y) * step / 2
         if part < parts - 1:
             fx, fy, n = np.where(goes_on, gx, fx), np.where(goes_on, gy, fy), np.where(goes_on, m, n)
     return np.array((x, y, vx, vy)), known

@@ -44,6 +44,9 @@ _STANDS = 0.3
 _SLOW = 0.3
 """Who drives less than so many box heights a second stands."""
 
+_SURELY = 2.0
+"""Two speeds are two if their difference, squared, is more than so many times its variance."""
+
 _DRIVES = 1.5
 """So many box heights from where it was first seen, it drove."""
 
@@ -77,6 +80,7 @@ class TrackingPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     overlap_same: float = 0.65  # two boxes of one kind that overlap more than this are one vehicle
     part_share: float = 0.4  # a box that lies so far within a better known vehicle's is no evidence of another ...
     part_cost: float = 5.0  # ... and so much less likely (-2 log likelihood) to be the vehicle a track looks for
+    apart_heights: float = 1.0  # but who goes its own way, so many box heights a second faster, is no part
 
 
 class Branch(msgspec.Struct, frozen=True, array_like=True):
@@ -208,7 +212,7 @@ def follow(
         youth = _Youth(living, rows, cost, left)
         doubted = youth.decide(policy.margin)
         pairs, gone = pairs | youth.pairs, youth.gone
-    part = view.part({pair.seen: living[i].alone for i, pair in pairs.items()})
+    part = view.part({pair.seen: living[i].alone for i, pair in pairs.items()}, _apart(living, pairs, view, policy))
     taken = {pair.seen for pair in pairs.values()}
     born = {d: k for k, d in enumerate(d for d in range(len(view.labels)) if d not in taken)}
     sighted = _sighted(living, rows, pairs, fits, view, part, now_ms, policy)
@@ -511,6 +515,22 @@ def _branched(
             score = float(view.scores[seen])
             kept.append(Branch(of, now_ms, chance.cost, tuple(mean), tuple(cov), view.labels[seen], score))
     return msgspec.structs.replace(track, branches=kept)
+
+
+def _apart(
+    tracks: Sequence[Track], pairs: Mapping[int, _Pair], view: Look, policy: TrackingPolicy
+) -> set[tuple[int, int]]:
+    """Boxes of which one lies within the other and that are two vehicles: their tracks go different ways."""
+    out: set[tuple[int, int]] = set()
+    of = {pair.seen: tracks[i] for i, pair in pairs.items() if tracks[i].sightings > 1} if view.within else {}
+    for i, j in view.within:
+        if i in of and j in of:
+            a, b = of[i].mean, of[j].mean
+            doubt = sum(of[i].cov[8:10]) + sum(of[j].cov[8:10])
+            away = (a[4] - b[4]) ** 2 + (a[5] - b[5]) ** 2
+            if away > (policy.apart_heights * min(a[3], b[3])) ** 2 + _SURELY * doubt:
+                out.add((i, j))
+    return out
 
 
 # --- tracks after the frame ------------------------------------------------------------------------

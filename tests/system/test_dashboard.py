@@ -343,7 +343,9 @@ def test_a_camera_that_ends_becomes_silent_and_its_age_grows(window, house):
     house.kill("capture")
     page.wait("document.querySelector('.warning')?.textContent.includes('No picture was analysed for')")
     silent = "document.querySelector('.summary .state').textContent === 'silent'"
-    until(lambda: page.ask(silent), seconds=4 * PATIENCE_S, what="the end of what was not analysed yet, and then silence")
+    until(
+        lambda: page.ask(silent), seconds=4 * PATIENCE_S, what="the end of what was not analysed yet, and then silence"
+    )
     assert "What passes now is not known" in page.text(".counts")
     house.start("capture")
     page.wait("!document.querySelector('.warning')")
