@@ -260,11 +260,12 @@ class _Rows(msgspec.Struct, frozen=True):
     """All that may have become of the living tracks by now; those of one track stand together."""
 
     owner: list[int]  # [r] its track
+    kinds: list[str]  # [r] that track's
     first: Places  # [t] a track's first row
     branch: list[int]  # [r] which of its branches; -1: none
-    means: Array  # [r, 8] now
-    covs: Array  # [r, 3, 4]
-    start: Array  # [r, 8] when last seen
+    means: Array  # [8, r] now
+    covs: Array  # [12, r]
+    start: Array  # [8, r] when last seen
     cost: Array  # [r] of what was assumed so far
     dt: Array  # [r] s since it was last seen
 
@@ -278,49 +279,44 @@ def _rows(
     owner: list[int] = []
     first: list[int] = []
     branch: list[int] = []
-    mean: list[tuple[float, ...]] = []
-    cov: list[tuple[float, ...]] = []
+    state: list[tuple[float, ...]] = []  # mean and covariance of each row, in turn
     cost: list[float] = []
     since: list[int] = []
-
-    def add(i: int, b: int, m: tuple[float, ...], c: tuple[float, ...], k: float, seen_ms: int) -> None:
-        owner.append(i)
-        branch.append(b)
-        mean.append(m)
-        cov.append(c)
-        cost.append(k)
-        since.append(now_ms - seen_ms)
-
     for i, t in enumerate(tracks):
         first.append(len(owner))
         if t.sightings > 1:
-            add(i, -1, t.mean, t.cov, 0.0, t.seen_ms)
+            owner.append(i)
+            branch.append(-1)
+            state += (t.mean, t.cov)
+            cost.append(0.0)
+            since.append(now_ms - t.seen_ms)
             continue
         for k, vx, vy, spread in t.speeds:
-            m = (*t.mean[:4], vx, vy, 0.0, 0.0)
-            add(i, -1, m, (*t.cov[:8], spread**2, spread**2, *t.cov[10:]), k, t.seen_ms)
+            owner.append(i)
+            branch.append(-1)
+            state += ((*t.mean[:4], vx, vy, 0.0, 0.0), (*t.cov[:8], spread**2, spread**2, *t.cov[10:]))
+            cost.append(k)
+            since.append(now_ms - t.seen_ms)
         for b, each in enumerate(t.branches):
             if now_ms - each.seen_ms <= policy.lost_young_ms:
-                add(i, b, each.mean, each.cov, each.cost, each.seen_ms)
-    start, covs = _flat(mean).reshape(-1, 8), _flat(cov).reshape(-1, 3, 4)
+                owner.append(i)
+                branch.append(b)
+                state += (each.mean, each.cov)
+                cost.append(each.cost)
+                since.append(now_ms - each.seen_ms)
+    rows = np.fromiter(chain.from_iterable(state), np.float64, 20 * len(owner)).reshape(-1, 20).T.copy()
+    start, covs = rows[:8], rows[8:]
     dt = np.array(since) / 1000.0
-    if owner:
-        means, covs = predict(start, covs, dt, [tracks[i].kind for i in owner], road, policy.motion)
-    else:
-        means = start
-    return _Rows(owner, np.array(first, dtype=np.intp), branch, means, covs, start, np.array(cost), dt)
-
-
-def _flat(rows: list[tuple[float, ...]]) -> Array:
-    """All numbers one after another: quicker than an array of rows of which numpy must find out the shape."""
-    return np.fromiter(chain.from_iterable(rows), np.float64)
+    kinds = [tracks[i].kind for i in owner]
+    means, covs = predict(start, covs, dt, kinds, road, policy.motion) if owner else (start, covs)
+    return _Rows(owner, kinds, np.array(first, dtype=np.intp), branch, means, covs, start, np.array(cost), dt)
 
 
 def _out_of_sight(rows: _Rows, i: int, track: Track, aspect: float) -> bool:
     """Whether a living track surely drove out of the picture: the whole box is expected beyond its edge."""
     if track.sightings == 1:
         return False
-    x, y, wide, high = rows.means[rows.first[i], :4].tolist()
+    x, y, wide, high = rows.means[:4, rows.first[i]].tolist()
     return bool(x + wide / 2 < 0 or x - wide / 2 > aspect or y < 0 or y - high > 1)
 
 
@@ -343,39 +339,39 @@ def _fits(
     road: Road,
     policy: TrackingPolicy,
 ) -> _Fits:
-    row_kinds = [tracks[i].kind for i in rows.owner]
-    kinds = {k: n for n, k in enumerate({*row_kinds, *view.kinds})}
-    same = np.array([kinds[k] for k in row_kinds])[:, None] == np.array([kinds[k] for k in view.kinds])
+    within = near(rows.means, rows.covs, view.boxes, policy.gate, policy.motion)
+    if len(kinds := {*rows.kinds, *view.kinds}) > 1:
+        number = {k: n for n, k in enumerate(kinds)}
+        within &= np.array([number[k] for k in rows.kinds])[:, None] == np.array([number[k] for k in view.kinds])
     # Most are nowhere near each other: what follows is of the p pairs that may be.
-    r, d = np.nonzero(same & near(rows.means, rows.covs, view.boxes, policy.gate, policy.motion))
-    means, covs = rows.means[r], rows.covs[r]
-    pairs = fit(means, covs, view.boxes[d], view.cut[d], road.perspective, policy.motion)
-    off, high = pairs.off, pairs.high
-    noise = pairs.blur + ((means[:, 4:] * policy.motion.jitter_ms / 1000) ** 2 + covs[:, 0])
-    far = (off**2 / noise).sum(axis=1)
-    density = np.log(noise.prod(axis=1) / high**8)
+    r, d = within.nonzero()
+    means, covs, start = (each.take(r, axis=1) for each in (rows.means, rows.covs, rows.start))
+    boxes = view.boxes.take(d, axis=1)
+    pairs = fit(means, covs, boxes, view.cut.take(d, axis=1), road.perspective, policy.motion)
+    off, square = pairs.off, pairs.high * pairs.high
+    noise = pairs.blur + ((means[4:] * (policy.motion.jitter_ms / 1000)) ** 2 + covs[:4])
+    far = np.add.reduce(off * off / noise)
     newcomers = policy.newcomers + policy.newcomers_s * np.minimum(rows.dt, 2.0)
-    new = 2 * np.log(newcomers[r] * high**2)
-    detected = 2 * math.log(policy.detected / (1 - policy.detected))
-    part = np.zeros(len(view.labels))
-    if view.within:
-        part[list(view.part({}))] = policy.part_cost
-    assumed = rows.cost
+    # The density of boxes around where one is expected, over that of newcomers: heights cancel out but for four.
+    rarer = np.multiply.reduce(noise) * (newcomers * newcomers).take(r) / (square * square)
+    assumed = rows.cost - 2 * math.log(policy.detected / (1 - policy.detected)) + 4 * math.log(2 * math.pi)
     young = [tracks[i].sightings == 1 for i in rows.owner]
-    if any(young):
-        assumed = assumed + np.minimum(rows.dt - rows.dt.min(), 2.0) * policy.absent * np.array(young)
-    cost = far + density + new + (assumed[r] + part[d] + (4 * math.log(2 * math.pi) - detected))
-    cost += _against(rows.start[r], [row_kinds[i] for i in r.tolist()], view.boxes[d], road.flow, policy)
+    if True in young:
+        assumed += np.minimum(rows.dt - rows.dt.min(), 2.0) * policy.absent * np.array(young)
+    cost = far + np.log(rarer) + assumed.take(r)
+    if view.within:
+        part = np.zeros(len(view.labels))
+        part[list(view.part({}))] = policy.part_cost
+        cost += part.take(d)
+    cost += _against(start, [rows.kinds[i] for i in r.tolist()], boxes, road.flow, policy)
     # However long it was hidden, a moving vehicle was not thrown back the way it came.
-    start = rows.start[r]
-    vx, vy = start[:, 4], start[:, 5]
-    speed = np.hypot(vx, vy)
-    moving = speed >= policy.moving_heights * start[:, 3]
-    along_x, along_y = vx / np.maximum(speed, 1e-9), vy / np.maximum(speed, 1e-9)
-    went = means[:, :2] - start[:, :2]
-    way = (off[:, 0] + went[:, 0]) * along_x + (off[:, 1] + went[:, 1]) * along_y
-    thrown = moving & (way < -policy.back_heights * start[:, 3])
-    every, place = np.full(same.shape, _NEVER), np.full(same.shape, -1, dtype=np.intp)
+    high, velocity = start[3], start[4:6]
+    speed = np.hypot(velocity[0], velocity[1])
+    along = (off[:2] + means[:2] - start[:2]) * velocity  # the sum over both axes is the way times the speed
+    thrown = (speed >= policy.moving_heights * high) & (along[0] + along[1] < -policy.back_heights * high * speed)
+    every, place = np.empty(within.shape), np.empty(within.shape, dtype=np.intp)
+    every.fill(_NEVER)
+    place.fill(-1)
     every[r, d] = np.where((far <= policy.gate) & (cost < 0) & ~thrown, cost, _NEVER)
     place[r, d] = np.arange(len(r))
     return _Fits(every, place, pairs)
@@ -387,19 +383,21 @@ def _against(
     """What it costs p pairs to have driven against all others: [p]. Laplace's rule: nobody of n did, so one in n + 1 may.
 
     Args:
-        start: [p, 8] the vehicle when it was last seen.
+        start: [8, p] the vehicle when it was last seen.
         kinds: of them.
-        boxes: [p, 4] where it is now.
+        boxes: [4, p] where it is now.
         flow: by kind.
         policy: beliefs.
     """
     out = np.zeros(len(kinds))
+    way = np.concatenate((start[:2], boxes[:2] - start[:2]))
     for kind, field in flow.items():
-        mine = np.flatnonzero(np.array([k == kind for k in kinds], dtype=bool))
-        if len(mine):
-            x, y, high = start[mine][:, [0, 1, 3]].T
-            along, seen = field.along_way(x, y, boxes[mine, 0] - x, boxes[mine, 1] - y)
-            out[mine] = np.where(along < -policy.against_heights * high, 2 * np.log1p(seen), 0.0)
+        if kind in kinds:
+            mine = np.array([k == kind for k in kinds]).nonzero()[0]
+            along, seen = field.along_way(way.take(mine, axis=1))
+            against = along < -policy.against_heights * start[3].take(mine)
+            if np.count_nonzero(against):
+                out[mine] = 2 * np.log1p(seen) * against
     return out
 
 
@@ -505,8 +503,8 @@ def _branched(
     kept = [b for b in track.branches if now_ms - b.seen_ms <= policy.lost_young_ms]
     if doubted and fits is not None:
         r, d = np.array([chance.row for chance in doubted]), np.array([chance.seen for chance in doubted])
-        means, covs = update(rows.covs[r], fits.of(r, d), view.scores[d], policy.motion)
-        for chance, mean, cov in zip(doubted, means.tolist(), covs.reshape(-1, 12).tolist(), strict=True):
+        means, covs = update(rows.covs.take(r, axis=1), fits.of(r, d), view.scores[d], policy.motion)
+        for chance, mean, cov in zip(doubted, means.T.tolist(), covs.T.tolist(), strict=True):
             seen, of = chance.seen, f"{epoch}-{seq}-{born[chance.seen]}"
             score = float(view.scores[seen])
             kept.append(Branch(of, now_ms, chance.cost, tuple(mean), tuple(cov), view.labels[seen], score))
@@ -530,10 +528,10 @@ def _sighted(
         return {}
     r = np.array([pair.row for pair in pairs.values()])
     d = np.array([pair.seen for pair in pairs.values()])
-    mean, cov = update(rows.covs[r], fits.of(r, d), view.scores[d], policy.motion)
+    mean, cov = update(rows.covs.take(r, axis=1), fits.of(r, d), view.scores[d], policy.motion)
     out: dict[int, Track] = {}
     scores = view.scores.tolist()
-    for (i, pair), m, c in zip(pairs.items(), mean.tolist(), cov.reshape(-1, 12).tolist(), strict=True):
+    for (i, pair), m, c in zip(pairs.items(), mean.T.tolist(), cov.T.tolist(), strict=True):
         t, label, score = tracks[i], view.labels[pair.seen], scores[pair.seen]
         evidence, sightings, alone = dict(t.evidence), t.sightings + 1, t.alone
         b = rows.branch[pair.row]
@@ -587,8 +585,8 @@ def _born(
     road: Road,
     policy: TrackingPolicy,
 ) -> Track:
-    x, y, wide, high = view.boxes[d].tolist()
-    left, top, right, bottom = view.cut[d].tolist()
+    x, y, wide, high = view.boxes[:, d].tolist()
+    left, top, right, bottom = view.cut[:, d].tolist()
     noise, unknown = (policy.motion.noise_heights * high) ** 2, (0.5 * high) ** 2
     across = (0.3 * wide) ** 2 if left or right else noise
     slow = (policy.grows * high) ** 2
