@@ -113,13 +113,12 @@ def _close(edges: Array) -> tuple[Places, Places]:
     Args:
         edges: [4, m] x1, y1, x2, y2, level.
     """
-    x1, y1, x2, y2 = edges
-    ax1, ay1, ax2, ay2 = edges[:, :, None]
-    near = (_shared(ax1, ax2, x1, x2) > -2 * _SLACK * (ax2 - ax1)) & (
-        _shared(ay1, ay2, y1, y2) > -2 * _SLACK * (ay2 - ay1)
-    )
-    np.fill_diagonal(near, val=False)
-    i, j = np.nonzero(near)
+    low, high = edges[:2], edges[2:]
+    slack = 2 * _SLACK * (high - low)
+    near = (low[:, None] < (high + slack)[:, :, None]) & (high[:, None] > (low - slack)[:, :, None])
+    both = near[0] & near[1]
+    both.ravel()[:: len(both) + 1] = False  # none is near itself
+    i, j = both.nonzero()
     return i, j
 
 

@@ -363,7 +363,6 @@ def _fits(
         part = np.zeros(len(view.labels))
         part[list(view.part({}))] = policy.part_cost
         cost += part.take(d)
-    cost += _against(start, [rows.kinds[i] for i in r.tolist()], boxes, road.flow, policy)
     # However long it was hidden, a moving vehicle was not thrown back the way it came.
     high, velocity = start[3], start[4:6]
     speed = np.hypot(velocity[0], velocity[1])
@@ -372,32 +371,34 @@ def _fits(
     every, place = np.empty(within.shape), np.empty(within.shape, dtype=np.intp)
     every.fill(_NEVER)
     place.fill(-1)
-    every[r, d] = np.where((far <= policy.gate) & (cost < 0) & ~thrown, cost, _NEVER)
-    place[r, d] = np.arange(len(r))
+    may_be = ((far <= policy.gate) & (cost < 0) & ~thrown).nonzero()[0]
+    cost, r, d = cost.take(may_be), r.take(may_be), d.take(may_be)
+    cost += _against(rows, r, view.boxes.take(d, axis=1), road.flow, policy)
+    every[r, d] = cost
+    place[r, d] = may_be
     return _Fits(every, place, pairs)
 
 
-def _against(
-    start: Array, kinds: Sequence[str], boxes: Array, flow: Mapping[str, FlowField], policy: TrackingPolicy
-) -> Array:
+def _against(rows: _Rows, r: Places, boxes: Array, flow: Mapping[str, FlowField], policy: TrackingPolicy) -> Array:
     """What it costs p pairs to have driven against all others: [p]. Laplace's rule: nobody of n did, so one in n + 1 may.
 
     Args:
-        start: [8, p] the vehicle when it was last seen.
-        kinds: of them.
-        boxes: [4, p] where it is now.
+        rows: the vehicles.
+        r: [p] places in them.
+        boxes: [4, p] where they are now.
         flow: by kind.
         policy: beliefs.
     """
-    out = np.zeros(len(kinds))
-    way = np.concatenate((start[:2], boxes[:2] - start[:2]))
-    for kind, field in flow.items():
-        if kind in kinds:
-            mine = np.array([k == kind for k in kinds]).nonzero()[0]
-            along, seen = field.along_way(way.take(mine, axis=1))
-            against = along < -policy.against_heights * start[3].take(mine)
-            if np.count_nonzero(against):
-                out[mine] = 2 * np.log1p(seen) * against
+    out = np.zeros(len(r))
+    start = rows.start.take(r, axis=1)
+    driven, least = boxes[:2] - start[:2], policy.against_heights * start[3]
+    # Who drove less than that did not drive that far against anybody: with many pictures a second, nearly everyone.
+    some = (driven[0] * driven[0] + driven[1] * driven[1] > least * least).nonzero()[0]
+    kinds = [rows.kinds[i] for i in r.take(some).tolist()]
+    for kind in {*kinds} & flow.keys():
+        mine = some[[k == kind for k in kinds]]
+        along, seen = flow[kind].along_way(np.concatenate((start[:2], driven)).take(mine, axis=1))
+        out[mine] = 2 * np.log1p(seen) * (along < -least.take(mine))
     return out
 
 
