@@ -20,6 +20,8 @@ from pipeline.core.anchors import RIDER, WALKER, Step, kind_of
 from pipeline.core.geometry import between, level
 from pipeline.core.model import Lane, Point, Way
 
+_RIGHT, _LEFT = Way.TO_RIGHT, Way.TO_LEFT
+
 
 class CrossingPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How sure a crossing must be, of a line or of a zone's border."""
@@ -193,4 +195,4 @@ def _beside(lane: Lane, along: float) -> float:
 
 
 def _side(signed: float) -> Way:
-    return Way.TO_RIGHT if signed >= 0 else Way.TO_LEFT
+    return _RIGHT if signed >= 0 else _LEFT

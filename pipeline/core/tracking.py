@@ -124,7 +124,8 @@ class Track(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     def label(self) -> str:
         """The class with most evidence; alphabet decides a tie."""
         if len(self.evidence) == 1:
-            return next(iter(self.evidence))
+            (only,) = self.evidence
+            return only
         return min(self.evidence, key=lambda name: (-self.evidence[name], name))
 
     @property
