@@ -10,6 +10,7 @@ import math
 import struct
 from collections.abc import Iterable
 from functools import lru_cache
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -67,23 +68,23 @@ class FlowField(msgspec.Struct, frozen=True, array_like=True):
         return cls(math.ceil(1 / CELL), math.ceil(aspect / CELL))
 
     @property
-    def _table(self) -> Array:
+    def _table(self) -> "_Table":
         return _dense(self.rows * self.columns, self.modes)
 
     def _cell(self, x: float, y: float) -> int:
         column = min(max(int(x / CELL), 0), self.columns - 1)
         return min(max(int(y / CELL), 0), self.rows - 1) * self.columns + column
 
-    def _modes_at(self, at: Array) -> Array:
-        """The modes of the cells of places [2, n], as in `_dense`: [3, MODES, n]."""
+    def _cells(self, at: Array) -> NDArray[np.intp]:
+        """The cells of places [2, n]: [n]."""
         most = np.array(((self.columns - 1.0,), (self.rows - 1.0,)))
         column, row = np.minimum(np.maximum(at / CELL, 0.0), most).astype(np.intp)
-        modes: Array = self._table.take(row * self.columns + column, axis=2)
-        return modes
+        cells: NDArray[np.intp] = row * self.columns + column
+        return cells
 
     def at(self, x: float, y: float) -> list[tuple[float, float, float]]:
         """The modes near a place: (times seen, vx, vy), most seen first; neighbours count where the cell knows little."""
-        table = self._table
+        modes = self._table.modes
         r, c = divmod(self._cell(x, y), self.columns)
         found: list[list[float]] = []
         for reach in (0, 1, 2, 3):
@@ -91,7 +92,7 @@ class FlowField(msgspec.Struct, frozen=True, array_like=True):
                 for cc in range(max(0, c - reach), min(self.columns, c + reach + 1)):
                     if max(abs(rr - r), abs(cc - c)) != reach:
                         continue
-                    for n, vx, vy in table[:, :, rr * self.columns + cc].T.tolist():
+                    for n, vx, vy in modes[:, :, rr * self.columns + cc].T.tolist():
                         if n > 0:
                             _join(found, n / (1 + 2 * reach), vx, vy)
             if sum(f[0] for f in found) >= _ENOUGH:
@@ -112,18 +113,17 @@ class FlowField(msgspec.Struct, frozen=True, array_like=True):
         Args:
             state: [4, n] x, y, vx, vy.
         """
-        there = self._modes_at(state[:2])
-        n, mx, my = there
+        table, cells = self._table, self._cells(state[:2])
+        right, down, usual, pace = table.likeness.take(cells, axis=2)
         vx, vy = state[2:]
-        size, own = np.hypot(mx, my), np.hypot(vx, vy)
-        dot = (mx * vx + my * vy) / np.maximum(size * own, 1e-12)
+        own = np.maximum(np.hypot(vx, vy), 1e-6)
+        dot = right * (vx / own) + down * (vy / own)
         good = dot > _SAME_WAY  # and of one that is there: others lead nowhere
         # The most alike in course; between two of them the more usual one, and the one of the more alike speed.
-        faster = np.abs(np.log(np.maximum(size, 1e-6) / np.maximum(own, 1e-6))) / 5
-        pick = np.where(good, dot + np.minimum(n, 5) / 50 - faster, -np.inf).argmax(axis=0)
-        picked = pick * len(vx) + np.arange(len(vx))
-        n, mx, my = there.reshape(3, -1).take(picked, axis=1)
-        return mx, my, n * good.take(picked)
+        likeness = dot + usual - np.abs(pace - np.log(own) / 5)
+        pick = np.where(good, likeness, -np.inf).argmax(axis=0)
+        n, mx, my = table.modes.reshape(3, -1).take(pick * (self.rows * self.columns) + cells, axis=1)
+        return mx, my, n * np.logical_or.reduce(good)
 
     def along_way(self, way: Array) -> tuple[Array, Array]:
         """How far n ways lead the way others drive there.
@@ -134,7 +134,7 @@ class FlowField(msgspec.Struct, frozen=True, array_like=True):
         Returns:
             (how far along the mode that a way is most like, below 0 if it goes against all; vehicles seen). [n] each.
         """
-        seen, vx, vy = self._modes_at(way[:2])
+        seen, vx, vy = self._table.modes.take(self._cells(way[:2]), axis=2)
         dx, dy = way[2:]
         along = (dx * vx + dy * vy) / np.maximum(np.hypot(vx, vy), 1e-9)
         return np.where(seen > 0, along, -np.inf).max(axis=0), seen.sum(axis=0)
@@ -156,7 +156,7 @@ class FlowField(msgspec.Struct, frozen=True, array_like=True):
                 cell = self._cell(x, y)
                 if cell != before:
                     if cell not in touched:
-                        touched[cell] = self._table[:, :, cell].T.tolist()
+                        touched[cell] = self._table.modes[:, :, cell].T.tolist()
                     quicker = perspective.size_at(x, y) ** 2 / ends
                     _vote(touched[cell], (x1 - x0) / dt * quicker, (y1 - y0) / dt * quicker)
                 before = cell
@@ -174,14 +174,25 @@ class FlowField(msgspec.Struct, frozen=True, array_like=True):
         return b"".join([*pieces, self.modes[at * size :]])
 
 
+class _Table(NamedTuple):
+    """What is kept, cell by cell. Not to be written to."""
+
+    modes: Array  # [3, MODES, cells] times seen (0: no such mode), vx, vy, in picture heights a second
+    likeness: Array  # [4, MODES, cells] its course, a unit vector (0, 0: no such mode), and two terms of its likeness
+
+
 @lru_cache(maxsize=256)
-def _dense(cells: int, modes: bytes) -> Array:
-    """[3, MODES, cells]: times seen (0: no such mode), vx, vy, in picture heights a second. Not to be written to."""
+def _dense(cells: int, modes: bytes) -> _Table:
     cell = np.frombuffer(modes, dtype="<u2")[::4].astype(np.intp)
-    first = cell.searchsorted(cell)  # of the same cell
-    table = np.zeros((3, MODES, cells))
-    table[:, np.arange(len(cell)) - first, cell] = np.frombuffer(modes, dtype="<f2").reshape(-1, 4)[:, 1:].T
-    table.flags.writeable = False
+    nth = np.arange(len(cell)) - cell.searchsorted(cell)  # of the same cell
+    kept = np.frombuffer(modes, dtype="<f2").reshape(-1, 4)[:, 1:].T.astype(np.float64)
+    n, vx, vy = kept
+    size = np.maximum(np.hypot(vx, vy), 1e-6)
+    table = _Table(np.zeros((3, MODES, cells)), np.zeros((4, MODES, cells)))
+    table.modes[:, nth, cell] = kept
+    table.likeness[:, nth, cell] = vx / size, vy / size, np.minimum(n, 5) / 50, np.log(size) / 5
+    for each in table:
+        each.flags.writeable = False
     return table
 
 
