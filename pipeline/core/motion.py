@@ -72,7 +72,8 @@ def predict(
     ahead = dt * nearer
     squared = nearer * nearer
     moved = np.array((x + vx * ahead, y + vy * ahead, *mean[2:4], vx * squared, vy * squared, *mean[6:]))
-    share = np.full(len(dt), policy.wander_share)
+    share = np.empty(len(dt))
+    share.fill(policy.wander_share)
     moving = speed > 0.5 * high
     for kind, field in road.flow.items():
         same = kinds.count(kind)
@@ -82,7 +83,7 @@ def predict(
         if len(mine):
             state = np.array((x, y, vx, vy)).take(mine, axis=1)
             carried, known = _carried(field, state, dt.take(mine), road.perspective, policy.flow_seen)
-            mine, carried = mine.compress(known), carried.compress(known, axis=1)
+            mine = mine.take(known)
             moved[_PLACE_AND_SPEED, mine] = carried
             share[mine], unsure[mine] = policy.wander_flow, 0.0
             quicker = np.hypot(carried[2], carried[3]) / speed.take(mine)
@@ -140,7 +141,7 @@ def _nearer(mean: Array, cov: Array, dt: Array, perspective: Perspective, policy
 
 def _carried(
     field: FlowField, state: Array, dt: Array, perspective: Perspective, seen: float
-) -> tuple[Array, NDArray[np.bool_]]:
+) -> tuple[Array, NDArray[np.intp]]:
     """Carry n vehicles along the flow: who is faster than it stays so; where it ends they drive straight on.
 
     Args:
@@ -151,7 +152,7 @@ def _carried(
         seen: so many vehicles must have driven where they are.
 
     Returns:
-        Their state then, [4, n], and whether the flow of each is known, [n].
+        The state then of those whose flow is known, [4, k], and which these are, [k].
     """
     parts = max(1, min(8, math.ceil(float(dt.max()) / _STEP_S)))
     step = dt / parts
@@ -160,10 +161,12 @@ def _carried(
     both = np.empty((4, 2, len(dt)))
     both[:, 0] = state
     both[:, 1] = x + vx * step, y + vy * step, vx, vy
-    (fx, gx), (fy, gy), (n, m) = (each.reshape(2, -1) for each in field.along(both.reshape(4, -1)))
-    known = n >= seen
+    modes = np.array(field.along(both.reshape(4, -1))).reshape(3, 2, -1)
+    known = (modes[2, 0] >= seen).nonzero()[0]
+    step, both = step.take(known), both.take(known, axis=2)
+    (fx, gx), (fy, gy), (n, m) = modes.take(known, axis=2)
     before, now = perspective.size(both[:2].reshape(2, -1)).reshape(2, -1)
-    x, y = both[:2, 1]
+    x, y, vx, vy = both[:, 1]
     for part in range(parts):
         if part > 0:
             x, y = x + vx * step, y + vy * step
