@@ -118,19 +118,6 @@ class Rulers:
         return signed
 
 
-def stayed(memory: LineMemory, side: Way, reach: float) -> LineMemory:
-    """What a track remembers after a step that lies on one side of the line; `advance` in short, for most steps.
-
-    Args:
-        memory: with no change of side that is not yet counted.
-        side: of the whole step.
-        reach: how far from the endless line the step ends, in picture heights, at most FAR.
-    """
-    if side is not memory.side or reach <= memory.peak:
-        return memory
-    return LineMemory(side, reach, memory.times)
-
-
 def advance(measure: Ruler, memory: LineMemory | None, step: Step) -> tuple[LineMemory, Crossed | None]:
     """Follow one step of a vehicle past one line.
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from pipeline.core import crossing, crowding, movements, zones
 from pipeline.core.anchors import Step, anchor_of, anchored, step_of
-from pipeline.core.crossing import FAR, Crossed, CrossingPolicy, LineMemory, Ruler, Rulers, lane_of, ruler, stayed
+from pipeline.core.crossing import FAR, Crossed, CrossingPolicy, LineMemory, Ruler, Rulers, lane_of, ruler
 from pipeline.core.crowding import Crowd
 from pipeline.core.model import (
     Anchor,
@@ -40,7 +40,7 @@ from pipeline.core.movements import Finished, Journey, Learned, Places, Visit, p
 from pipeline.core.tracking import Track
 from pipeline.core.zones import Outline, Outlines, Presence, Turn, outline
 
-_RIGHT, _LEFT, _BOTTOM = Way.TO_RIGHT, Way.TO_LEFT, Anchor.BOTTOM
+_RIGHT, _BOTTOM = Way.TO_RIGHT, Anchor.BOTTOM
 """To ask an enumeration for one takes longer than all else that is done with it for most steps."""
 
 
@@ -248,8 +248,10 @@ class Measure:
                 memory, crossed = crossing.advance(measure, known, self._step(walk))
                 if crossed is not None:
                     self._crossed(walk.track, line, crossed, visits)
+            elif (known.side is _RIGHT) is to_right:  # further off than ever
+                memory = LineMemory(known.side, far, known.times)
             else:
-                memory = stayed(known, _RIGHT if to_right else _LEFT, far)
+                continue
             if memory is not known:
                 if lines is remembered:
                     lines = dict(lines)

@@ -495,7 +495,8 @@ def _measured(
         if track.own and track.seen_ms > before[name].foot_ms
     }
     trails = before | dict(zip(due, measure.follow(list(due.values())), strict=True))
-    crowds = measure.crowds(memory.crowds, _occupancy(scene, trails), blind=blind)
+    limited = any(zone.overcrowded is not None for zone in scene.zones)
+    crowds = measure.crowds(memory.crowds, _occupancy(scene, trails), blind=blind) if limited else {}
     motions, events = memory.motions, measure.events
     if events:
         motions, events = clocked(motions, events, due, Glance(header, scene, aspect, policy.speed))

@@ -189,8 +189,10 @@ def follow(
     """
     _, _, now_ms = at
     living, ended = list[Track](), list[Track]()
+    least_ms = min(policy.lost_ms, policy.lost_still_ms, policy.lost_young_ms)
     for track in tracks:
-        (living if now_ms - track.seen_ms <= _patience_ms(track, policy) else ended).append(track)
+        unseen_ms = now_ms - track.seen_ms
+        (living if unseen_ms <= least_ms or unseen_ms <= _patience_ms(track, policy) else ended).append(track)
     view = look(seen, aspect, least_score=policy.least_score, same=policy.overlap_same, part=policy.part_share)
     pairs: dict[int, _Pair] = {}
     gone: set[int] = set()
@@ -435,12 +437,14 @@ class _Youth:
     def __init__(self, tracks: Sequence[Track], rows: _Rows, cost: Array, left: Sequence[int]) -> None:
         self._tracks, self._rows = tracks, rows
         young = [r for r, i in enumerate(rows.owner) if tracks[i].sightings == 1]
-        part = cost[np.ix_(young, left)] if young and left else np.zeros((0, 0))
-        a, b = np.nonzero(part < 0)
-        self._chances = sorted(
-            _Chance(value, young[r], left[d], rows.owner[young[r]])
-            for value, r, d in zip(part[a, b].tolist(), a.tolist(), b.tolist(), strict=True)
-        )
+        self._chances: list[_Chance] = []
+        if young and left:
+            part = cost[np.ix_(young, left)]
+            a, b = np.nonzero(part < 0)
+            self._chances = sorted(
+                _Chance(value, young[r], left[d], rows.owner[young[r]])
+                for value, r, d in zip(part[a, b].tolist(), a.tolist(), b.tolist(), strict=True)
+            )
         self.pairs: dict[int, _Pair] = {}
         self.gone: set[int] = set()  # tracks that were another's second sighting
         self._taken: set[int] = set()
