@@ -75,16 +75,16 @@ class FlowField(msgspec.Struct, frozen=True, array_like=True):
         column = min(max(int(x / CELL), 0), self.columns - 1)
         return min(max(int(y / CELL), 0), self.rows - 1) * self.columns + column
 
-    def _cells(self, at: Array) -> NDArray[np.intp]:
-        """The cells of places [2, n]: [n]."""
+    def _rows_at(self, at: Array) -> NDArray[np.intp]:
+        """The rows of places [2, n] in the table: [n]."""
         most = np.array(((self.columns - 1.0,), (self.rows - 1.0,)))
         column, row = np.minimum(np.maximum(at / CELL, 0.0), most).astype(np.intp)
-        cells: NDArray[np.intp] = row * self.columns + column
-        return cells
+        rows: NDArray[np.intp] = self._table.row.take(row * self.columns + column)
+        return rows
 
     def at(self, x: float, y: float) -> list[tuple[float, float, float]]:
         """The modes near a place: (times seen, vx, vy), most seen first; neighbours count where the cell knows little."""
-        modes = self._table.modes
+        table = self._table
         r, c = divmod(self._cell(x, y), self.columns)
         found: list[list[float]] = []
         for reach in (0, 1, 2, 3):
@@ -92,7 +92,7 @@ class FlowField(msgspec.Struct, frozen=True, array_like=True):
                 for cc in range(max(0, c - reach), min(self.columns, c + reach + 1)):
                     if max(abs(rr - r), abs(cc - c)) != reach:
                         continue
-                    for n, vx, vy in modes[:, :, rr * self.columns + cc].T.tolist():
+                    for n, vx, vy in table.of(rr * self.columns + cc):
                         if n > 0:
                             _join(found, n / (1 + 2 * reach), vx, vy)
             if sum(f[0] for f in found) >= _ENOUGH:
@@ -113,8 +113,8 @@ class FlowField(msgspec.Struct, frozen=True, array_like=True):
         Args:
             state: [4, n] x, y, vx, vy.
         """
-        table, cells = self._table, self._cells(state[:2])
-        right, down, usual, pace = table.likeness.take(cells, axis=2)
+        table, rows = self._table, self._rows_at(state[:2])
+        right, down, usual, pace = table.likeness.take(rows, axis=2)
         vx, vy = state[2:]
         own = np.maximum(np.hypot(vx, vy), 1e-6)
         dot = right * (vx / own) + down * (vy / own)
@@ -122,7 +122,7 @@ class FlowField(msgspec.Struct, frozen=True, array_like=True):
         # The most alike in course; between two of them the more usual one, and the one of the more alike speed.
         likeness = dot + usual - np.abs(pace - np.log(own) / 5)
         pick = np.where(good, likeness, -np.inf).argmax(axis=0)
-        n, mx, my = table.modes.reshape(3, -1).take(pick * (self.rows * self.columns) + cells, axis=1)
+        n, mx, my = table.modes.reshape(3, -1).take(pick * table.modes.shape[2] + rows, axis=1)
         return mx, my, n * np.logical_or.reduce(good)
 
     def along_way(self, way: Array) -> tuple[Array, Array]:
@@ -134,7 +134,7 @@ class FlowField(msgspec.Struct, frozen=True, array_like=True):
         Returns:
             (how far along the mode that a way is most like, below 0 if it goes against all; vehicles seen). [n] each.
         """
-        seen, vx, vy = self._table.modes.take(self._cells(way[:2]), axis=2)
+        seen, vx, vy = self._table.modes.take(self._rows_at(way[:2]), axis=2)
         dx, dy = way[2:]
         along = (dx * vx + dy * vy) / np.maximum(np.hypot(vx, vy), 1e-9)
         return np.where(seen > 0, along, -np.inf).max(axis=0), seen.sum(axis=0)
@@ -156,7 +156,7 @@ class FlowField(msgspec.Struct, frozen=True, array_like=True):
                 cell = self._cell(x, y)
                 if cell != before:
                     if cell not in touched:
-                        touched[cell] = self._table.modes[:, :, cell].T.tolist()
+                        touched[cell] = self._table.of(cell)
                     quicker = perspective.size_at(x, y) ** 2 / ends
                     _vote(touched[cell], (x1 - x0) / dt * quicker, (y1 - y0) / dt * quicker)
                 before = cell
@@ -175,22 +175,31 @@ class FlowField(msgspec.Struct, frozen=True, array_like=True):
 
 
 class _Table(NamedTuple):
-    """What is kept, cell by cell. Not to be written to."""
+    """What is kept, by rows of one cell each; row 0 is that of all cells of which nothing is. Not to be written to."""
 
-    modes: Array  # [3, MODES, cells] times seen (0: no such mode), vx, vy, in picture heights a second
-    likeness: Array  # [4, MODES, cells] its course, a unit vector (0, 0: no such mode), and two terms of its likeness
+    row: NDArray[np.intp]  # [cells]
+    modes: Array  # [3, MODES, rows] times seen (0: no such mode), vx, vy, in picture heights a second
+    likeness: Array  # [4, MODES, rows] its course, a unit vector (0, 0: no such mode), and two terms of its likeness
+
+    def of(self, cell: int) -> Modes:
+        """The modes of a cell."""
+        modes: Modes = self.modes[:, :, self.row[cell]].T.tolist()
+        return modes
 
 
 @lru_cache(maxsize=256)
 def _dense(cells: int, modes: bytes) -> _Table:
     cell = np.frombuffer(modes, dtype="<u2")[::4].astype(np.intp)
     nth = np.arange(len(cell)) - cell.searchsorted(cell)  # of the same cell
+    row = (nth == 0).cumsum()
+    rows = int(row[-1]) + 1 if len(row) else 1
     kept = np.frombuffer(modes, dtype="<f2").reshape(-1, 4)[:, 1:].T.astype(np.float64)
     n, vx, vy = kept
     size = np.maximum(np.hypot(vx, vy), 1e-6)
-    table = _Table(np.zeros((3, MODES, cells)), np.zeros((4, MODES, cells)))
-    table.modes[:, nth, cell] = kept
-    table.likeness[:, nth, cell] = vx / size, vy / size, np.minimum(n, 5) / 50, np.log(size) / 5
+    table = _Table(np.zeros(cells, np.intp), np.zeros((3, MODES, rows)), np.zeros((4, MODES, rows)))
+    table.row[cell] = row
+    table.modes[:, nth, row] = kept
+    table.likeness[:, nth, row] = vx / size, vy / size, np.minimum(n, 5) / 50, np.log(size) / 5
     for each in table:
         each.flags.writeable = False
     return table

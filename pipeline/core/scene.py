@@ -520,13 +520,7 @@ def _picture(memory: Memory, header: Header, vouched: Mapping[str, Track], aspec
 
 
 def _live(name: str, track: Track, aspect: float) -> LiveTrack:
-    x1, y1, x2, y2 = track.box(aspect)
-    return LiveTrack(name, track.label, _short(x1), _short(y1), _short(x2), _short(y2), round(track.score, 4))
-
-
-def _short(share: float) -> float:
-    """Five digits: as `round(share, 5)`, which takes several times as long."""
-    return round(share * 1e5) / 1e5
+    return LiveTrack(name, track.label, *track.box(aspect), round(track.score, 4))
 
 
 def _inside(memory: Memory) -> dict[str, int]:
