@@ -32,11 +32,11 @@ _LOWER = 0.05
 class Look(msgspec.Struct, frozen=True):
     """What one frame shows; m boxes, surest first."""
 
-    boxes: Array  # [m, 4]
+    boxes: Array  # [4, m]
     scores: Array  # [m]
     labels: list[str]
     kinds: list[str]
-    cut: Flags  # [m, 4] left, top, right, bottom edge is not the vehicle's own: hidden, or cut by the picture
+    cut: Flags  # [4, m] left, top, right, bottom edge is not the vehicle's own: hidden, or cut by the picture
     within: list[tuple[int, int]]  # pairs of boxes of which one lies mostly within the other
 
     def part(self, known: Mapping[int, float], apart: Collection[tuple[int, int]] = ()) -> set[int]:
@@ -71,7 +71,7 @@ def look(seen: Detections, aspect: float, *, least_score: float, same: float, pa
         part: a box that shares this much of the smaller one's area with another lies within it.
     """
     if not len(seen):
-        return Look(np.zeros((0, 4)), np.zeros(0), [], [], np.zeros((0, 4), dtype=bool), [])
+        return Look(np.zeros((4, 0)), np.zeros(0), [], [], np.zeros((4, 0), dtype=bool), [])
     rows = np.array((seen.x1, seen.y1, seen.x2, seen.y2, seen.score))
     rows[0] *= aspect
     rows[2] *= aspect
@@ -94,14 +94,14 @@ def look(seen: Detections, aspect: float, *, least_score: float, same: float, pa
             gone.add(j)
         elif both >= part * min(area, other):
             within.append((i, j))
-    boxes = np.array(((x1 + x2) / 2, y2, x2 - x1, y2 - y1)).T.copy()
+    boxes = np.array(((x1 + x2) / 2, y2, x2 - x1, y2 - y1))
     cut = _cut(rows[:4], close, aspect)
     if gone:
         kept = [i for i in range(len(labels)) if i not in gone]
         place = {i: k for k, i in enumerate(kept)}
         within = [(place[i], place[j]) for i, j in within if i in place and j in place]
         labels, kinds = [labels[i] for i in kept], [kinds[i] for i in kept]
-        boxes, score, cut = boxes[kept], score[kept], cut[kept]
+        boxes, score, cut = boxes[:, kept], score[kept], cut[:, kept]
     return Look(boxes, score, labels, kinds, cut, within)
 
 
@@ -116,13 +116,12 @@ def _close(edges: Array) -> tuple[Places, Places]:
     Args:
         edges: [4, m] x1, y1, x2, y2, level.
     """
-    x1, y1, x2, y2 = edges
-    ax1, ay1, ax2, ay2 = edges[:, :, None]
-    near = (_shared(ax1, ax2, x1, x2) > -2 * _SLACK * (ax2 - ax1)) & (
-        _shared(ay1, ay2, y1, y2) > -2 * _SLACK * (ay2 - ay1)
-    )
-    np.fill_diagonal(near, val=False)
-    i, j = np.nonzero(near)
+    low, high = edges[:2], edges[2:]
+    slack = 2 * _SLACK * (high - low)
+    near = (low[:, None] < (high + slack)[:, :, None]) & (high[:, None] > (low - slack)[:, :, None])
+    both = near[0] & near[1]
+    both.ravel()[:: len(both) + 1] = False  # none is near itself
+    i, j = both.nonzero()
     return i, j
 
 
@@ -146,7 +145,7 @@ def _cut(edges: Array, close: tuple[Places, Places], aspect: float) -> Flags:
         aspect: width / height of the picture.
 
     Returns:
-        [m, 4] as in Look.
+        [4, m] as in Look.
     """
     x1, y1, x2, y2 = edges
     cut = np.array((x1 <= _EDGE, y1 <= _EDGE, x2 >= aspect - _EDGE, y2 >= 1 - _EDGE))
@@ -163,4 +162,4 @@ def _cut(edges: Array, close: tuple[Places, Places], aspect: float) -> Flags:
         bottom = across & (y1 < ay2 + _SLACK * high)
         for edge, hidden in ((0, left), (2, right), (3, bottom)):
             cut[edge, i[hidden]] = True
-    return cut.T.copy()
+    return cut

@@ -20,6 +20,8 @@ from pipeline.core.anchors import RIDER, WALKER, Step, kind_of
 from pipeline.core.geometry import between, level
 from pipeline.core.model import Lane, Point, Way
 
+_RIGHT, _LEFT = Way.TO_RIGHT, Way.TO_LEFT
+
 
 class CrossingPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How sure a crossing must be, of a line or of a zone's border."""
@@ -116,19 +118,6 @@ class Rulers:
         return signed
 
 
-def stayed(memory: LineMemory, side: Way, reach: float) -> LineMemory:
-    """What a track remembers after a step that lies on one side of the line; `advance` in short, for most steps.
-
-    Args:
-        memory: with no change of side that is not yet counted.
-        side: of the whole step.
-        reach: how far from the endless line the step ends, in picture heights, at most FAR.
-    """
-    if side is not memory.side or reach <= memory.peak:
-        return memory
-    return LineMemory(side, reach, memory.times)
-
-
 def advance(measure: Ruler, memory: LineMemory | None, step: Step) -> tuple[LineMemory, Crossed | None]:
     """Follow one step of a vehicle past one line.
 
@@ -193,4 +182,4 @@ def _beside(lane: Lane, along: float) -> float:
 
 
 def _side(signed: float) -> Way:
-    return Way.TO_RIGHT if signed >= 0 else Way.TO_LEFT
+    return _RIGHT if signed >= 0 else _LEFT

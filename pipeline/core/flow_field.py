@@ -10,6 +10,7 @@ import math
 import struct
 from collections.abc import Iterable
 from functools import lru_cache
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -30,6 +31,9 @@ _ALIKE = 0.35
 
 Step = tuple[float, float, float, float, float]
 """Somebody drove from (x0, y0) to (x1, y1) in dt seconds."""
+
+Modes = list[list[float]]
+"""The MODES modes of one cell: times seen (0: no such mode), vx, vy."""
 
 _ENOUGH = 3.0
 """So many vehicles at a place tell where one goes from there; else its neighbours are asked, too."""
@@ -64,22 +68,19 @@ class FlowField(msgspec.Struct, frozen=True, array_like=True):
         return cls(math.ceil(1 / CELL), math.ceil(aspect / CELL))
 
     @property
-    def _table(self) -> NDArray[np.float32]:
+    def _table(self) -> "_Table":
         return _dense(self.rows * self.columns, self.modes)
 
     def _cell(self, x: float, y: float) -> int:
         column = min(max(int(x / CELL), 0), self.columns - 1)
         return min(max(int(y / CELL), 0), self.rows - 1) * self.columns + column
 
-    def _cells(self, x: Array, y: Array) -> NDArray[np.intp]:
-        most = np.array([[self.columns - 1], [self.rows - 1]])
-        c, r = np.minimum(np.maximum((np.array((x, y)) / CELL).astype(np.intp), 0), most)
-        cells: NDArray[np.intp] = r * self.columns + c
-        return cells
-
-    def _modes_at(self, x: Array, y: Array) -> Array:
-        """The modes of the cells of n places, as in `_dense`: [n, MODES, 3]."""
-        return self._table[self._cells(x, y)].astype(np.float64)
+    def _rows_at(self, at: Array) -> NDArray[np.intp]:
+        """The rows of places [2, n] in the table: [n]."""
+        most = np.array(((self.columns - 1.0,), (self.rows - 1.0,)))
+        column, row = np.minimum(np.maximum(at / CELL, 0.0), most).astype(np.intp)
+        rows: NDArray[np.intp] = self._table.row.take(row * self.columns + column)
+        return rows
 
     def at(self, x: float, y: float) -> list[tuple[float, float, float]]:
         """The modes near a place: (times seen, vx, vy), most seen first; neighbours count where the cell knows little."""
@@ -91,7 +92,7 @@ class FlowField(msgspec.Struct, frozen=True, array_like=True):
                 for cc in range(max(0, c - reach), min(self.columns, c + reach + 1)):
                     if max(abs(rr - r), abs(cc - c)) != reach:
                         continue
-                    for n, vx, vy in table[rr * self.columns + cc].tolist():
+                    for n, vx, vy in table.of(rr * self.columns + cc):
                         if n > 0:
                             _join(found, n / (1 + 2 * reach), vx, vy)
             if sum(f[0] for f in found) >= _ENOUGH:
@@ -106,30 +107,37 @@ class FlowField(msgspec.Struct, frozen=True, array_like=True):
         said = np.stack([(column + 0.5) * CELL, (row + 0.5) * CELL, kept["n"], kept["vx"], kept["vy"]], axis=1)
         return [(x, y, n, vx, vy) for x, y, n, vx, vy in said.astype(np.float64).tolist()]
 
-    def along(self, x: Array, y: Array, vx: Array, vy: Array) -> tuple[Array, Array, Array]:
-        """The mode that is most like each of n velocities: (vx, vy, times seen, 0 where none is alike), [n] each."""
-        there = self._modes_at(x, y)
-        n, mx, my = there.transpose(2, 0, 1)
-        size = np.hypot(mx, my)
-        own = np.hypot(vx, vy)[:, None]
-        dot = (mx * vx[:, None] + my * vy[:, None]) / np.maximum(size * own, 1e-12)
-        good = (n > 0) & (dot > _SAME_WAY)
-        # The most alike in course; between two of them the more usual one, and the one of the more alike speed.
-        usual, faster = np.minimum(n, 5) / 50, np.abs(np.log(np.maximum(size, 1e-6) / np.maximum(own, 1e-6))) / 5
-        pick = np.where(good, dot + usual - faster, -np.inf).argmax(axis=1)
-        i = np.arange(len(x))
-        n, mx, my = there[i, pick].T
-        return mx, my, np.where(good[i, pick], n, 0.0)
+    def along(self, state: Array) -> tuple[Array, Array, Array]:
+        """The mode that is most like each of n velocities: (vx, vy, times seen, 0 where none is alike), [n] each.
 
-    def along_way(self, x: Array, y: Array, dx: Array, dy: Array) -> tuple[Array, Array]:
-        """How far n ways (dx, dy) from (x, y) lead the way others drive there.
+        Args:
+            state: [4, n] x, y, vx, vy.
+        """
+        table, rows = self._table, self._rows_at(state[:2])
+        right, down, usual, pace = table.likeness.take(rows, axis=2)
+        vx, vy = state[2:]
+        own = np.maximum(np.hypot(vx, vy), 1e-6)
+        dot = right * (vx / own) + down * (vy / own)
+        good = dot > _SAME_WAY  # and of one that is there: others lead nowhere
+        # The most alike in course; between two of them the more usual one, and the one of the more alike speed.
+        likeness = dot + usual - np.abs(pace - np.log(own) / 5)
+        pick = np.where(good, likeness, -np.inf).argmax(axis=0)
+        n, mx, my = table.modes.reshape(3, -1).take(pick * table.modes.shape[2] + rows, axis=1)
+        return mx, my, n * np.logical_or.reduce(good)
+
+    def along_way(self, way: Array) -> tuple[Array, Array]:
+        """How far n ways lead the way others drive there.
+
+        Args:
+            way: [4, n] x and y of its begin, and dx, dy.
 
         Returns:
             (how far along the mode that a way is most like, below 0 if it goes against all; vehicles seen). [n] each.
         """
-        seen, vx, vy = self._modes_at(x, y).transpose(2, 0, 1)
-        along = (dx[:, None] * vx + dy[:, None] * vy) / np.maximum(np.hypot(vx, vy), 1e-9)
-        return np.where(seen > 0, along, -np.inf).max(axis=1), seen.sum(axis=1)
+        seen, vx, vy = self._table.modes.take(self._rows_at(way[:2]), axis=2)
+        dx, dy = way[2:]
+        along = (dx * vx + dy * vy) / np.maximum(np.hypot(vx, vy), 1e-9)
+        return np.where(seen > 0, along, -np.inf).max(axis=0), seen.sum(axis=0)
 
     def learned(self, steps: Iterable[Step], perspective: Perspective = UNSEEN) -> "FlowField":
         """The field after vehicles drove from (x0, y0) to (x1, y1) in dt seconds each.
@@ -137,26 +145,25 @@ class FlowField(msgspec.Struct, frozen=True, array_like=True):
         At a constant speed over the ground: on a long step towards the camera they are seen slower at its begin than at
         its end, by the square of the size they are seen with there.
         """
-        touched: dict[int, NDArray[np.float32]] = {}
+        touched: dict[int, Modes] = {}
         for x0, y0, x1, y1, dt in steps:
             parts = max(1, math.ceil(math.hypot(x1 - x0, y1 - y0) / CELL))
-            shares = [(k + 0.5) / parts for k in range(parts)]
-            places = [(x0 + share * (x1 - x0), y0 + share * (y1 - y0)) for share in shares]
-            first, last, *along = perspective.size(np.array([(x0, y0), (x1, y1), *places])).tolist()
+            ends = perspective.size_at(x0, y0) * perspective.size_at(x1, y1)
             before = -1
-            for (x, y), size in zip(places, along, strict=True):
-                quicker = size * size / (first * last)
-                vx, vy = (x1 - x0) / dt * quicker, (y1 - y0) / dt * quicker
+            for k in range(parts):
+                share = (k + 0.5) / parts
+                x, y = x0 + share * (x1 - x0), y0 + share * (y1 - y0)
                 cell = self._cell(x, y)
                 if cell != before:
                     if cell not in touched:
-                        touched[cell] = self._table[cell].copy()
-                    _vote(touched[cell], vx, vy)
+                        touched[cell] = self._table.of(cell)
+                    quicker = perspective.size_at(x, y) ** 2 / ends
+                    _vote(touched[cell], (x1 - x0) / dt * quicker, (y1 - y0) / dt * quicker)
                 before = cell
         return FlowField(self.rows, self.columns, self._with(touched))
 
-    def _with(self, touched: dict[int, NDArray[np.float32]]) -> bytes:
-        """The modes with those of some cells, [MODES, 3] each, put in the place of what is kept of these cells."""
+    def _with(self, touched: dict[int, Modes]) -> bytes:
+        """The modes with those of some cells put in the place of what is kept of these cells."""
         kept, size = np.frombuffer(self.modes, dtype=_MODE)["cell"], _MODE.itemsize
         cells = sorted(touched)
         first, last = (kept.searchsorted(np.array(cells, kept.dtype), side).tolist() for side in ("left", "right"))
@@ -167,21 +174,40 @@ class FlowField(msgspec.Struct, frozen=True, array_like=True):
         return b"".join([*pieces, self.modes[at * size :]])
 
 
+class _Table(NamedTuple):
+    """What is kept, by rows of one cell each; row 0 is that of all cells of which nothing is. Not to be written to."""
+
+    row: NDArray[np.intp]  # [cells]
+    modes: Array  # [3, MODES, rows] times seen (0: no such mode), vx, vy, in picture heights a second
+    likeness: Array  # [4, MODES, rows] its course, a unit vector (0, 0: no such mode), and two terms of its likeness
+
+    def of(self, cell: int) -> Modes:
+        """The modes of a cell."""
+        modes: Modes = self.modes[:, :, self.row[cell]].T.tolist()
+        return modes
+
+
 @lru_cache(maxsize=256)
-def _dense(cells: int, modes: bytes) -> NDArray[np.float32]:
-    """[cells, MODES, 3]: times seen (0: no such mode), vx, vy, in picture heights a second. Not to be written to."""
-    kept = np.frombuffer(modes, dtype=_MODE)
-    table = np.zeros((cells, MODES, 3), dtype=np.float32)
-    cell = kept["cell"].astype(np.intp)
-    first = np.searchsorted(cell, cell)  # of the same cell
-    table[cell, np.arange(len(cell)) - first] = np.stack([kept["n"], kept["vx"], kept["vy"]], axis=1)
-    table.flags.writeable = False
+def _dense(cells: int, modes: bytes) -> _Table:
+    cell = np.frombuffer(modes, dtype="<u2")[::4].astype(np.intp)
+    nth = np.arange(len(cell)) - cell.searchsorted(cell)  # of the same cell
+    row = (nth == 0).cumsum()
+    rows = int(row[-1]) + 1 if len(row) else 1
+    kept = np.frombuffer(modes, dtype="<f2").reshape(-1, 4)[:, 1:].T.astype(np.float64)
+    n, vx, vy = kept
+    size = np.maximum(np.hypot(vx, vy), 1e-6)
+    table = _Table(np.zeros(cells, np.intp), np.zeros((3, MODES, rows)), np.zeros((4, MODES, rows)))
+    table.row[cell] = row
+    table.modes[:, nth, row] = kept
+    table.likeness[:, nth, row] = vx / size, vy / size, np.minimum(n, 5) / 50, np.log(size) / 5
+    for each in table:
+        each.flags.writeable = False
     return table
 
 
-def _packed(cell: int, modes: NDArray[np.float32]) -> bytes:
+def _packed(cell: int, modes: Modes) -> bytes:
     """One cell's modes as they are kept."""
-    return b"".join([_PACKER.pack(cell, n, vx, vy) for n, vx, vy in modes.tolist() if n > 0])
+    return b"".join([_PACKER.pack(cell, n, vx, vy) for n, vx, vy in modes if n > 0])
 
 
 def _alike(vx: float, vy: float, wx: float, wy: float) -> bool:
@@ -199,22 +225,21 @@ def _join(found: list[list[float]], n: float, vx: float, vy: float) -> None:
     found.append([n, vx, vy])
 
 
-def _vote(modes: NDArray[np.float32], vx: float, vy: float) -> None:
-    rows = modes.tolist()
+def _vote(modes: Modes, vx: float, vy: float) -> None:
     best, least = -1, 0
     near = math.inf
-    for k, (n, mx, my) in enumerate(rows):
+    for k, (n, mx, my) in enumerate(modes):
         if n > 0 and _alike(vx, vy, mx, my):
             d = math.hypot(vx - mx, vy - my)
             if d < near:
                 best, near = k, d
-        if n < rows[least][0]:
+        if n < modes[least][0]:
             least = k
     if best >= 0:
-        n, mx, my = rows[best]
+        n, mx, my = modes[best]
         n = min(n + 1, _MEMORY)
-        modes[best] = (n, mx + (vx - mx) / n, my + (vy - my) / n)
-    elif rows[least][0] <= 1:
-        modes[least] = (1.0, vx, vy)
+        modes[best] = [n, mx + (vx - mx) / n, my + (vy - my) / n]
+    elif modes[least][0] <= 1:
+        modes[least] = [1.0, vx, vy]
     else:
-        modes[least, 0] -= 1
+        modes[least][0] -= 1

@@ -4,8 +4,9 @@ The rules are in `crossing`, `zones`, `movements` and `crowding`; here each trac
 is told. The work for a track that is nowhere near a place is a few comparisons.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import Any, NamedTuple
 
 import msgspec
@@ -13,7 +14,7 @@ import numpy as np
 
 from pipeline.core import crossing, crowding, movements, zones
 from pipeline.core.anchors import Step, anchor_of, anchored, step_of
-from pipeline.core.crossing import FAR, Crossed, CrossingPolicy, LineMemory, Ruler, Rulers, lane_of, ruler, stayed
+from pipeline.core.crossing import FAR, Crossed, CrossingPolicy, LineMemory, Ruler, Rulers, lane_of, ruler
 from pipeline.core.crowding import Crowd
 from pipeline.core.model import (
     Anchor,
@@ -38,6 +39,9 @@ from pipeline.core.model import (
 from pipeline.core.movements import Finished, Journey, Learned, Places, Visit, places_of
 from pipeline.core.tracking import Track
 from pipeline.core.zones import Outline, Outlines, Presence, Turn, outline
+
+_RIGHT, _BOTTOM = Way.TO_RIGHT, Anchor.BOTTOM
+"""To ask an enumeration for one takes longer than all else that is done with it for most steps."""
 
 
 class Trail(msgspec.Struct, frozen=True, array_like=True):
@@ -68,10 +72,14 @@ class Layout:
     """What of a scene does not change from picture to picture: its lines, zones and places, ready to measure by."""
 
     def __init__(self, scene: Scene, aspect: float) -> None:
-        self.lines: list[tuple[Line, Ruler]] = [(line, ruler(line.start, line.end, aspect)) for line in scene.lines]
-        self.zones: list[tuple[Zone, Outline]] = [(zone, outline(tuple(zone.points), aspect)) for zone in scene.zones]
-        self.rulers = Rulers([measure for _, measure in self.lines])
-        self.outlines = Outlines([measure for _, measure in self.zones])
+        self.lines: list[tuple[str, Line, Ruler]] = [
+            (line.name, line, ruler(line.start, line.end, aspect)) for line in scene.lines
+        ]
+        self.zones: list[tuple[str, Zone, Outline]] = [
+            (zone.name, zone, outline(tuple(zone.points), aspect)) for zone in scene.zones
+        ]
+        self.rulers = Rulers([measure for _, _, measure in self.lines])
+        self.outlines = Outlines([measure for _, _, measure in self.zones])
         self.places: Places | None = places_of(scene)
 
 
@@ -130,7 +138,8 @@ class Measure:
         if not due:
             return []
         walks = [self._walk(track, trail) for track, trail in due]
-        ends = np.array([walk.before for walk in walks] + [walk.after for walk in walks])
+        points = [walk.before for walk in walks] + [walk.after for walk in walks]
+        ends = np.fromiter(chain.from_iterable(points), np.float64, 2 * len(points)).reshape(-1, 2)
         ends[:, 0] *= self.aspect
         before, after = ends[: len(walks)], ends[len(walks) :]
         signed = self.layout.rulers.distances(ends)
@@ -139,10 +148,7 @@ class Measure:
         passes = right_now != right[: len(walks)]
         near = self.layout.outlines.near(before, after)
         rows = zip(walks, right_now.tolist(), passes.tolist(), reach.tolist(), near.tolist(), strict=True)
-        return [
-            self._follow(walk, zip(sides, over, far, strict=True), zones_near)
-            for walk, sides, over, far, zones_near in rows
-        ]
+        return [self._follow(*row) for row in rows]
 
     def end(self, track: Track, trail: Trail, how: Ending) -> None:
         """Tell what a track leaves unfinished that is followed no longer."""
@@ -195,7 +201,7 @@ class Measure:
     def _walk(self, track: Track, trail: Trail) -> _Walk:
         label, foot = track.label, track.foot(self.aspect)
         anchor = trail.anchor or anchor_of(label, self.scene.anchors)
-        if anchor is Anchor.BOTTOM:  # nearly always
+        if anchor is _BOTTOM:  # nearly always
             return _Walk(track, trail, label, foot, anchor, trail.foot, foot)
         before, after = anchored(trail.foot, trail.height, anchor), anchored(foot, track.height, anchor)
         return _Walk(track, trail, label, foot, anchor, before, after)
@@ -205,45 +211,58 @@ class Measure:
         band = self.policy.band(walk.label, track.height)
         return step_of(walk.before, trail.foot_ms, walk.after, track.seen_ms, band=band, aspect=self.aspect)
 
-    def _follow(self, walk: _Walk, at_lines: Iterable[tuple[bool, bool, float]], near: Sequence[bool]) -> Trail:
+    def _follow(
+        self, walk: _Walk, right: Sequence[bool], passes: Sequence[bool], reach: Sequence[float], near: Sequence[bool]
+    ) -> Trail:
+        """Hold one step against all.
+
+        Args:
+            walk: the step.
+            right: of each line whether the step ends on its right side.
+            passes: whether it changes side.
+            reach: how far from the line it ends.
+            near: of each zone whether it may come near.
+        """
         track, trail = walk.track, walk.trail
         visits: list[Visit] = []
-        lines = self._over_lines(walk, at_lines, visits)
+        lines = self._over_lines(walk, right, passes, reach, visits)
         present = self._in_zones(walk, near, visits) if trail.zones or True in near else trail.zones
         journey = trail.journey
         if self.places is not None:
             journey, finished = movements.advance(self.places, journey, visits, walk.after)
             self._finished(track, finished, self.places)
-        return Trail(walk.foot, track.seen_ms, lines, track.height, walk.anchor, present, journey)
+        return Trail(walk.foot, track.seen_ms, lines, track.mean[3], walk.anchor, present, journey)
 
     def _over_lines(
-        self, walk: _Walk, at_lines: Iterable[tuple[bool, bool, float]], visits: list[Visit]
+        self, walk: _Walk, right: Sequence[bool], passes: Sequence[bool], reach: Sequence[float], visits: list[Visit]
     ) -> dict[str, LineMemory]:
-        """What it remembers of the lines; at_lines: of each line the side of its end (right?), whether it changes side, its reach."""
+        """What it remembers of the lines."""
         remembered = lines = walk.trail.lines
-        for (line, measure), (to_right, passes, reach) in zip(self.layout.lines, at_lines, strict=True):
+        for (name, line, measure), to_right, over, far in zip(self.layout.lines, right, passes, reach, strict=True):
+            known = lines.get(name)
+            if known is not None and far <= known.peak and not over and known.changed_ms is None:
+                continue  # nearly always: it is nearer than it was, on the same side
             if line.classes is not None and walk.label not in line.classes:
                 continue
-            known = lines.get(line.name)
-            if known is None or passes or known.changed_ms is not None:
+            if known is None or over or known.changed_ms is not None:
                 memory, crossed = crossing.advance(measure, known, self._step(walk))
                 if crossed is not None:
                     self._crossed(walk.track, line, crossed, visits)
-            elif reach <= known.peak:
-                continue
+            elif (known.side is _RIGHT) is to_right:  # further off than ever
+                memory = LineMemory(known.side, far, known.times)
             else:
-                memory = stayed(known, Way.TO_RIGHT if to_right else Way.TO_LEFT, reach)
+                continue
             if memory is not known:
                 if lines is remembered:
                     lines = dict(lines)
-                lines[line.name] = memory
+                lines[name] = memory
         return lines
 
     def _in_zones(self, walk: _Walk, near: Sequence[bool], visits: list[Visit]) -> dict[str, Presence]:
         """What it remembers of the zones; near: of each zone whether the step may come near it."""
         remembered = present = walk.trail.zones
-        for (zone, measure), close in zip(self.layout.zones, near, strict=True):
-            known = present.get(zone.name)
+        for (name, zone, measure), close in zip(self.layout.zones, near, strict=True):
+            known = present.get(name)
             if not close and (known is None or known.settled):
                 continue
             if zone.classes is not None and walk.label not in zone.classes and (known is None or not known.inside):
@@ -252,9 +271,9 @@ class Measure:
             if stay is not known and stay is not None:
                 if present is remembered:
                     present = dict(present)
-                present[zone.name] = stay
+                present[name] = stay
             for change in changes:
-                self._turned(walk.track, zone.name, change, visits)
+                self._turned(walk.track, name, change, visits)
         return present
 
     # --- words

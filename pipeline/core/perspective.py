@@ -13,6 +13,7 @@ and Machine Learning (2006), 3.3.
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -34,8 +35,8 @@ _WORTH = 0.25
 _MEMORY = 400.0
 """So many sightings are remembered."""
 
-_PRIOR = np.array([1.0, 0.03, 0.15])
-"""Standard deviations of the three terms before anything was seen: cameras hang 4 to 30 m above the road, nearly level."""
+_PRIOR = (1.0, 1 / 0.03**2, 1 / 0.15**2)
+"""Information on of the three terms before anything was seen: cameras hang 4 to 30 m above the road, nearly level."""
 
 _SURE = 1e8
 """Information of what was measured."""
@@ -70,23 +71,29 @@ class Perspective(msgspec.Struct, frozen=True, array_like=True):
 
     def learned(self, seen: Iterable[Sighting]) -> "Perspective":
         """What is known after these sightings, too."""
-        m = list(self.moments)
+        m = self.moments
         for x, y, high, label, score in seen:
             size = high / HEIGHT_M.get(label, HEIGHT_M["car"])
             worth = score * _WORTH / (_SPREAD * size) ** 2
             right, down = x - _MIDDLE[0], y - _MIDDLE[1]
             more = (1.0, right, down, right * right, right * down, down * down, size, right * size, down * size)
-            m = [old * (1 - score / _MEMORY) + worth * new for old, new in zip(m, more, strict=True)]
-        return Perspective(tuple(m))
+            kept = 1 - score / _MEMORY
+            m = tuple([old * kept + worth * new for old, new in zip(m, more, strict=True)])
+        return self if m is self.moments else Perspective(m)
 
     def size(self, at: Array) -> Array:
-        """How high a metre is seen at places [..., 2]: [...], above 0."""
-        beta, _ = _fit(self.moments)
-        size: Array = np.maximum(_terms(at) @ beta, _LEAST)
+        """How high a metre is seen at places [2] or [2, n]: a number or [n], above 0."""
+        fit = _fit(self.moments)
+        size: Array = np.maximum(fit.slope.dot(at) + fit.level, _LEAST)
         return size
 
+    def size_at(self, x: float, y: float) -> float:
+        """The same of one place."""
+        fit = _fit(self.moments)
+        return max(fit.right * x + fit.down * y + fit.level, _LEAST)
+
     def larger(self, at: Array, then: Array) -> Array:
-        """How many times larger a thing is seen at `then` than it is at `at`: places [..., 2], answer [...]."""
+        """How many times larger a thing is seen at `then` than it is at `at`: places [2] or [2, n], answer a number or [n]."""
         ratio: Array = np.minimum(np.maximum(self.size(then) / self.size(at), 1 / _MOST), _MOST)
         return ratio
 
@@ -94,18 +101,18 @@ class Perspective(msgspec.Struct, frozen=True, array_like=True):
         """By which share things that move grow in a second, and its variance.
 
         Args:
-            at: [n, 2] where they are.
-            speed: [n, 2] theirs.
-            doubt: [n, 2] its variances.
+            at: [2, n] where they are.
+            speed: [2, n] theirs.
+            doubt: [2, n] its variances.
         """
-        beta, cov = _fit(self.moments)
-        terms = _terms(at)
-        size = np.maximum(terms @ beta, _LEAST)
-        rate = speed @ beta[1:] / size
-        towards = -rate[:, None] * terms
-        towards[:, 1:] += speed
-        towards /= size[:, None]
-        variance = ((towards @ cov) * towards).sum(axis=1) + doubt @ beta[1:] ** 2 / size**2
+        fit = _fit(self.moments)
+        size = np.maximum(fit.slope.dot(at) + fit.level, _LEAST)
+        rate = fit.slope.dot(speed) / size
+        towards = np.empty((3, len(size)))  # size times how the rate changes with each of the three terms
+        np.negative(rate, out=towards[0])
+        np.subtract(speed, rate * at, out=towards[1:])
+        of_each = fit.cov.dot(towards) * towards
+        variance = (of_each[0] + of_each[1] + of_each[2] + fit.steep.dot(doubt)) / (size * size)
         return rate, variance
 
 
@@ -116,17 +123,41 @@ _MIDDLE = (0.9, 0.5)
 _LEAST = 1e-3
 
 
-def _terms(at: Array) -> Array:
-    return np.concatenate([np.ones((*at.shape[:-1], 1)), at - np.array(_MIDDLE)], axis=-1)
+class _Fit(NamedTuple):
+    """Size is level + right x + down y."""
+
+    level: float
+    right: float
+    down: float
+    slope: Array  # [2] right and down
+    steep: Array  # [2] their squares
+    cov: Array  # [3, 3] of the three
 
 
 @lru_cache(maxsize=256)
-def _fit(moments: tuple[float, ...]) -> tuple[Array, Array]:
-    """The three terms and their covariance [3, 3]."""
-    a, b, c, d, e, f = moments[:6]
-    cov = np.linalg.inv(np.array([[a, b, c], [b, d, e], [c, e, f]]) + np.diag(1 / _PRIOR**2))
-    beta = cov @ np.array(moments[6:])
-    if beta[2] < 0:  # no camera sees things smaller the nearer they are: as far as is known, all are equally large
-        gain = cov[:, 2] / cov[2, 2]
-        beta, cov = beta - gain * beta[2], cov - gain[:, None] * cov[2]
-    return beta, cov
+def _fit(moments: tuple[float, ...]) -> _Fit:
+    """The three terms; in plain numbers, for nearly every picture brings a sighting and numpy is slow with so few."""
+    a, b, c, d, e, f, u, v, w = moments
+    a, d, f = a + _PRIOR[0], d + _PRIOR[1], f + _PRIOR[2]
+    # The inverse by Cholesky's factors L D L', with ones on the diagonal of L.
+    p, q = b / a, c / a
+    second = d - p * b
+    r = (e - p * c) / second
+    third = f - q * c - r * r * second
+    s, t = p * r - q, -r  # of the last row of the inverse of L
+    zz = 1 / third
+    xz, yz = s * zz, t * zz
+    yy = 1 / second + t * yz
+    xy = s * yz - p / second
+    xx = 1 / a + p * p / second + s * xz
+    level, right, down = xx * u + xy * v + xz * w, xy * u + yy * v + yz * w, xz * u + yz * v + zz * w
+    if down < 0:  # no camera sees things smaller the nearer they are: as far as is known, all are equally large
+        level, right, down = level - s * down, right - t * down, 0.0
+        xx, xy, xz, yy, yz, zz = xx - s * xz, xy - s * yz, 0.0, yy - t * yz, 0.0, 0.0
+    x, y = _MIDDLE  # the sightings are told from there
+    level -= right * x + down * y
+    xy_, xz_ = xy - x * yy - y * yz, xz - x * yz - y * zz
+    xx -= x * (xy + xy_) + y * (xz + xz_)
+    cov = np.array((xx, xy_, xz_, xy_, yy, yz, xz_, yz, zz)).reshape(3, 3)
+    slope = np.array((right, down))
+    return _Fit(level, right, down, slope, slope * slope, cov)

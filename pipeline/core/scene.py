@@ -495,7 +495,8 @@ def _measured(
         if track.own and track.seen_ms > before[name].foot_ms
     }
     trails = before | dict(zip(due, measure.follow(list(due.values())), strict=True))
-    crowds = measure.crowds(memory.crowds, _occupancy(scene, trails), blind=blind)
+    limited = any(zone.overcrowded is not None for zone in scene.zones)
+    crowds = measure.crowds(memory.crowds, _occupancy(scene, trails), blind=blind) if limited else {}
     motions, events = memory.motions, measure.events
     if events:
         motions, events = clocked(motions, events, due, Glance(header, scene, aspect, policy.speed))
@@ -519,8 +520,7 @@ def _picture(memory: Memory, header: Header, vouched: Mapping[str, Track], aspec
 
 
 def _live(name: str, track: Track, aspect: float) -> LiveTrack:
-    x1, y1, x2, y2 = track.box(aspect)
-    return LiveTrack(name, track.label, round(x1, 5), round(y1, 5), round(x2, 5), round(y2, 5), round(track.score, 4))
+    return LiveTrack(name, track.label, *track.box(aspect), round(track.score, 4))
 
 
 def _inside(memory: Memory) -> dict[str, int]:

@@ -128,7 +128,8 @@ class Track(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     def label(self) -> str:
         """The class with most evidence; alphabet decides a tie."""
         if len(self.evidence) == 1:
-            return next(iter(self.evidence))
+            (only,) = self.evidence
+            return only
         return min(self.evidence, key=lambda name: (-self.evidence[name], name))
 
     @property
@@ -156,14 +157,15 @@ class Track(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
         return (self.mean[0] / aspect, self.mean[1])
 
     def box(self, aspect: float) -> tuple[float, float, float, float]:
-        """x1, y1, x2, y2 in shares, cut at the picture's edge."""
+        """x1, y1, x2, y2 in shares, cut at the picture's edge, to five digits."""
         x, y, w, h = self.mean[:4]
         x1, y1, x2 = (x - w / 2) / aspect, y - h, (x + w / 2) / aspect
         return (_share(x1), _share(y1), _share(x2), _share(y))
 
 
 def _share(v: float) -> float:
-    return 0.0 if v <= 0 else 1.0 if v >= 1 else v
+    """Within the picture; as `round(v, 5)`, which takes several times as long."""
+    return 0.0 if v <= 0 else 1.0 if v >= 1 else round(v * 1e5) / 1e5
 
 
 def follow(
@@ -192,8 +194,10 @@ def follow(
     """
     _, _, now_ms = at
     living, ended = list[Track](), list[Track]()
+    least_ms = min(policy.lost_ms, policy.lost_still_ms, policy.lost_young_ms)
     for track in tracks:
-        (living if now_ms - track.seen_ms <= _patience_ms(track, policy) else ended).append(track)
+        unseen_ms = now_ms - track.seen_ms
+        (living if unseen_ms <= least_ms or unseen_ms <= _patience_ms(track, policy) else ended).append(track)
     view = look(seen, aspect, least_score=policy.least_score, same=policy.overlap_same, part=policy.part_share)
     pairs: dict[int, _Pair] = {}
     gone: set[int] = set()
@@ -264,11 +268,12 @@ class _Rows(msgspec.Struct, frozen=True):
     """All that may have become of the living tracks by now; those of one track stand together."""
 
     owner: list[int]  # [r] its track
+    kinds: list[str]  # [r] that track's
     first: Places  # [t] a track's first row
     branch: list[int]  # [r] which of its branches; -1: none
-    means: Array  # [r, 8] now
-    covs: Array  # [r, 3, 4]
-    start: Array  # [r, 8] when last seen
+    means: Array  # [8, r] now
+    covs: Array  # [12, r]
+    start: Array  # [8, r] when last seen
     cost: Array  # [r] of what was assumed so far
     dt: Array  # [r] s since it was last seen
 
@@ -282,49 +287,44 @@ def _rows(
     owner: list[int] = []
     first: list[int] = []
     branch: list[int] = []
-    mean: list[tuple[float, ...]] = []
-    cov: list[tuple[float, ...]] = []
+    state: list[tuple[float, ...]] = []  # mean and covariance of each row, in turn
     cost: list[float] = []
     since: list[int] = []
-
-    def add(i: int, b: int, m: tuple[float, ...], c: tuple[float, ...], k: float, seen_ms: int) -> None:
-        owner.append(i)
-        branch.append(b)
-        mean.append(m)
-        cov.append(c)
-        cost.append(k)
-        since.append(now_ms - seen_ms)
-
     for i, t in enumerate(tracks):
         first.append(len(owner))
         if t.sightings > 1:
-            add(i, -1, t.mean, t.cov, 0.0, t.seen_ms)
+            owner.append(i)
+            branch.append(-1)
+            state += (t.mean, t.cov)
+            cost.append(0.0)
+            since.append(now_ms - t.seen_ms)
             continue
         for k, vx, vy, spread in t.speeds:
-            m = (*t.mean[:4], vx, vy, 0.0, 0.0)
-            add(i, -1, m, (*t.cov[:8], spread**2, spread**2, *t.cov[10:]), k, t.seen_ms)
+            owner.append(i)
+            branch.append(-1)
+            state += ((*t.mean[:4], vx, vy, 0.0, 0.0), (*t.cov[:8], spread**2, spread**2, *t.cov[10:]))
+            cost.append(k)
+            since.append(now_ms - t.seen_ms)
         for b, each in enumerate(t.branches):
             if now_ms - each.seen_ms <= policy.lost_young_ms:
-                add(i, b, each.mean, each.cov, each.cost, each.seen_ms)
-    start, covs = _flat(mean).reshape(-1, 8), _flat(cov).reshape(-1, 3, 4)
+                owner.append(i)
+                branch.append(b)
+                state += (each.mean, each.cov)
+                cost.append(each.cost)
+                since.append(now_ms - each.seen_ms)
+    rows = np.fromiter(chain.from_iterable(state), np.float64, 20 * len(owner)).reshape(-1, 20).T.copy()
+    start, covs = rows[:8], rows[8:]
     dt = np.array(since) / 1000.0
-    if owner:
-        means, covs = predict(start, covs, dt, [tracks[i].kind for i in owner], road, policy.motion)
-    else:
-        means = start
-    return _Rows(owner, np.array(first, dtype=np.intp), branch, means, covs, start, np.array(cost), dt)
-
-
-def _flat(rows: list[tuple[float, ...]]) -> Array:
-    """All numbers one after another: quicker than an array of rows of which numpy must find out the shape."""
-    return np.fromiter(chain.from_iterable(rows), np.float64)
+    kinds = [tracks[i].kind for i in owner]
+    means, covs = predict(start, covs, dt, kinds, road, policy.motion) if owner else (start, covs)
+    return _Rows(owner, kinds, np.array(first, dtype=np.intp), branch, means, covs, start, np.array(cost), dt)
 
 
 def _out_of_sight(rows: _Rows, i: int, track: Track, aspect: float) -> bool:
     """Whether a living track surely drove out of the picture: the whole box is expected beyond its edge."""
     if track.sightings == 1:
         return False
-    x, y, wide, high = rows.means[rows.first[i], :4].tolist()
+    x, y, wide, high = rows.means[:4, rows.first[i]].tolist()
     return bool(x + wide / 2 < 0 or x - wide / 2 > aspect or y < 0 or y - high > 1)
 
 
@@ -347,63 +347,66 @@ def _fits(
     road: Road,
     policy: TrackingPolicy,
 ) -> _Fits:
-    row_kinds = [tracks[i].kind for i in rows.owner]
-    kinds = {k: n for n, k in enumerate({*row_kinds, *view.kinds})}
-    same = np.array([kinds[k] for k in row_kinds])[:, None] == np.array([kinds[k] for k in view.kinds])
+    within = near(rows.means, rows.covs, view.boxes, policy.gate, policy.motion)
+    if len(kinds := {*rows.kinds, *view.kinds}) > 1:
+        number = {k: n for n, k in enumerate(kinds)}
+        within &= np.array([number[k] for k in rows.kinds])[:, None] == np.array([number[k] for k in view.kinds])
     # Most are nowhere near each other: what follows is of the p pairs that may be.
-    r, d = np.nonzero(same & near(rows.means, rows.covs, view.boxes, policy.gate, policy.motion))
-    means, covs = rows.means[r], rows.covs[r]
-    pairs = fit(means, covs, view.boxes[d], view.cut[d], road.perspective, policy.motion)
-    off, high = pairs.off, pairs.high
-    noise = pairs.blur + ((means[:, 4:] * policy.motion.jitter_ms / 1000) ** 2 + covs[:, 0])
-    far = (off**2 / noise).sum(axis=1)
-    density = np.log(noise.prod(axis=1) / high**8)
+    r, d = within.nonzero()
+    means, covs, start = (each.take(r, axis=1) for each in (rows.means, rows.covs, rows.start))
+    boxes = view.boxes.take(d, axis=1)
+    pairs = fit(means, covs, boxes, view.cut.take(d, axis=1), road.perspective, policy.motion)
+    off, square = pairs.off, pairs.high * pairs.high
+    noise = pairs.blur + ((means[4:] * (policy.motion.jitter_ms / 1000)) ** 2 + covs[:4])
+    far = np.add.reduce(off * off / noise)
     newcomers = policy.newcomers + policy.newcomers_s * np.minimum(rows.dt, 2.0)
-    new = 2 * np.log(newcomers[r] * high**2)
-    detected = 2 * math.log(policy.detected / (1 - policy.detected))
-    part = np.zeros(len(view.labels))
-    if view.within:
-        part[list(view.part({}))] = policy.part_cost
-    assumed = rows.cost
+    # The density of boxes around where one is expected, over that of newcomers: heights cancel out but for four.
+    rarer = np.multiply.reduce(noise) * (newcomers * newcomers).take(r) / (square * square)
+    assumed = rows.cost - 2 * math.log(policy.detected / (1 - policy.detected)) + 4 * math.log(2 * math.pi)
     young = [tracks[i].sightings == 1 for i in rows.owner]
-    if any(young):
-        assumed = assumed + np.minimum(rows.dt - rows.dt.min(), 2.0) * policy.absent * np.array(young)
-    cost = far + density + new + (assumed[r] + part[d] + (4 * math.log(2 * math.pi) - detected))
-    cost += _against(rows.start[r], [row_kinds[i] for i in r.tolist()], view.boxes[d], road.flow, policy)
+    if True in young:
+        assumed += np.minimum(rows.dt - rows.dt.min(), 2.0) * policy.absent * np.array(young)
+    cost = far + np.log(rarer) + assumed.take(r)
+    if view.within:
+        part = np.zeros(len(view.labels))
+        part[list(view.part({}))] = policy.part_cost
+        cost += part.take(d)
     # However long it was hidden, a moving vehicle was not thrown back the way it came.
-    start = rows.start[r]
-    vx, vy = start[:, 4], start[:, 5]
-    speed = np.hypot(vx, vy)
-    moving = speed >= policy.moving_heights * start[:, 3]
-    along_x, along_y = vx / np.maximum(speed, 1e-9), vy / np.maximum(speed, 1e-9)
-    went = means[:, :2] - start[:, :2]
-    way = (off[:, 0] + went[:, 0]) * along_x + (off[:, 1] + went[:, 1]) * along_y
-    thrown = moving & (way < -policy.back_heights * start[:, 3])
-    every, place = np.full(same.shape, _NEVER), np.full(same.shape, -1, dtype=np.intp)
-    every[r, d] = np.where((far <= policy.gate) & (cost < 0) & ~thrown, cost, _NEVER)
-    place[r, d] = np.arange(len(r))
+    high, velocity = start[3], start[4:6]
+    speed = np.hypot(velocity[0], velocity[1])
+    along = (off[:2] + means[:2] - start[:2]) * velocity  # the sum over both axes is the way times the speed
+    thrown = (speed >= policy.moving_heights * high) & (along[0] + along[1] < -policy.back_heights * high * speed)
+    every, place = np.empty(within.shape), np.empty(within.shape, dtype=np.intp)
+    every.fill(_NEVER)
+    place.fill(-1)
+    may_be = ((far <= policy.gate) & (cost < 0) & ~thrown).nonzero()[0]
+    cost, r, d = cost.take(may_be), r.take(may_be), d.take(may_be)
+    cost += _against(rows, r, view.boxes.take(d, axis=1), road.flow, policy)
+    every[r, d] = cost
+    place[r, d] = may_be
     return _Fits(every, place, pairs)
 
 
-def _against(
-    start: Array, kinds: Sequence[str], boxes: Array, flow: Mapping[str, FlowField], policy: TrackingPolicy
-) -> Array:
+def _against(rows: _Rows, r: Places, boxes: Array, flow: Mapping[str, FlowField], policy: TrackingPolicy) -> Array:
     """What it costs p pairs to have driven against all others: [p]. Laplace's rule: nobody of n did, so one in n + 1 may.
 
     Args:
-        start: [p, 8] the vehicle when it was last seen.
-        kinds: of them.
-        boxes: [p, 4] where it is now.
+        rows: the vehicles.
+        r: [p] places in them.
+        boxes: [4, p] where they are now.
         flow: by kind.
         policy: beliefs.
     """
-    out = np.zeros(len(kinds))
-    for kind, field in flow.items():
-        mine = np.flatnonzero(np.array([k == kind for k in kinds], dtype=bool))
-        if len(mine):
-            x, y, high = start[mine][:, [0, 1, 3]].T
-            along, seen = field.along_way(x, y, boxes[mine, 0] - x, boxes[mine, 1] - y)
-            out[mine] = np.where(along < -policy.against_heights * high, 2 * np.log1p(seen), 0.0)
+    out = np.zeros(len(r))
+    start = rows.start.take(r, axis=1)
+    driven, least = boxes[:2] - start[:2], policy.against_heights * start[3]
+    # Who drove less than that did not drive that far against anybody: with many pictures a second, nearly everyone.
+    some = (driven[0] * driven[0] + driven[1] * driven[1] > least * least).nonzero()[0]
+    kinds = [rows.kinds[i] for i in r.take(some).tolist()]
+    for kind in {*kinds} & flow.keys():
+        mine = some[[k == kind for k in kinds]]
+        along, seen = flow[kind].along_way(np.concatenate((start[:2], driven)).take(mine, axis=1))
+        out[mine] = 2 * np.log1p(seen) * (along < -least.take(mine))
     return out
 
 
@@ -439,12 +442,14 @@ class _Youth:
     def __init__(self, tracks: Sequence[Track], rows: _Rows, cost: Array, left: Sequence[int]) -> None:
         self._tracks, self._rows = tracks, rows
         young = [r for r, i in enumerate(rows.owner) if tracks[i].sightings == 1]
-        part = cost[np.ix_(young, left)] if young and left else np.zeros((0, 0))
-        a, b = np.nonzero(part < 0)
-        self._chances = sorted(
-            _Chance(value, young[r], left[d], rows.owner[young[r]])
-            for value, r, d in zip(part[a, b].tolist(), a.tolist(), b.tolist(), strict=True)
-        )
+        self._chances: list[_Chance] = []
+        if young and left:
+            part = cost[np.ix_(young, left)]
+            a, b = np.nonzero(part < 0)
+            self._chances = sorted(
+                _Chance(value, young[r], left[d], rows.owner[young[r]])
+                for value, r, d in zip(part[a, b].tolist(), a.tolist(), b.tolist(), strict=True)
+            )
         self.pairs: dict[int, _Pair] = {}
         self.gone: set[int] = set()  # tracks that were another's second sighting
         self._taken: set[int] = set()
@@ -509,8 +514,8 @@ def _branched(
     kept = [b for b in track.branches if now_ms - b.seen_ms <= policy.lost_young_ms]
     if doubted and fits is not None:
         r, d = np.array([chance.row for chance in doubted]), np.array([chance.seen for chance in doubted])
-        means, covs = update(rows.covs[r], fits.of(r, d), view.scores[d], policy.motion)
-        for chance, mean, cov in zip(doubted, means.tolist(), covs.reshape(-1, 12).tolist(), strict=True):
+        means, covs = update(rows.covs.take(r, axis=1), fits.of(r, d), view.scores[d], policy.motion)
+        for chance, mean, cov in zip(doubted, means.T.tolist(), covs.T.tolist(), strict=True):
             seen, of = chance.seen, f"{epoch}-{seq}-{born[chance.seen]}"
             score = float(view.scores[seen])
             kept.append(Branch(of, now_ms, chance.cost, tuple(mean), tuple(cov), view.labels[seen], score))
@@ -550,10 +555,10 @@ def _sighted(
         return {}
     r = np.array([pair.row for pair in pairs.values()])
     d = np.array([pair.seen for pair in pairs.values()])
-    mean, cov = update(rows.covs[r], fits.of(r, d), view.scores[d], policy.motion)
+    mean, cov = update(rows.covs.take(r, axis=1), fits.of(r, d), view.scores[d], policy.motion)
     out: dict[int, Track] = {}
     scores = view.scores.tolist()
-    for (i, pair), m, c in zip(pairs.items(), mean.tolist(), cov.reshape(-1, 12).tolist(), strict=True):
+    for (i, pair), m, c in zip(pairs.items(), mean.T.tolist(), cov.T.tolist(), strict=True):
         t, label, score = tracks[i], view.labels[pair.seen], scores[pair.seen]
         evidence, sightings, alone = dict(t.evidence), t.sightings + 1, t.alone
         b = rows.branch[pair.row]
@@ -607,8 +612,8 @@ def _born(
     road: Road,
     policy: TrackingPolicy,
 ) -> Track:
-    x, y, wide, high = view.boxes[d].tolist()
-    left, top, right, bottom = view.cut[d].tolist()
+    x, y, wide, high = view.boxes[:, d].tolist()
+    left, top, right, bottom = view.cut[:, d].tolist()
     noise, unknown = (policy.motion.noise_heights * high) ** 2, (0.5 * high) ** 2
     across = (0.3 * wide) ** 2 if left or right else noise
     slow = (policy.grows * high) ** 2

@@ -98,8 +98,8 @@ class Outlines:
     def near(self, starts: NDArray[np.float64], ends: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Which steps, from level points [n, 2] to others, may come near which zones: [n, zones], not `Outline.misses`."""
         low, high = np.minimum(starts, ends)[:, None], np.maximum(starts, ends)[:, None]
-        misses: NDArray[np.bool_] = (high < self._low) | (low > self._high)
-        return ~(misses[..., 0] | misses[..., 1])
+        close: NDArray[np.bool_] = (high >= self._low) & (low <= self._high)
+        return close[..., 0] & close[..., 1]
 
 
 class Presence(msgspec.Struct, frozen=True, array_like=True):

@@ -47,9 +47,8 @@ def test_a_place_nobody_was_at_asks_its_neighbours_and_far_from_all_knows_nothin
 
 def test_along_gives_the_mode_that_goes_the_same_way_and_none_for_who_goes_across():
     field = driven(driven(FlowField.empty(ASPECT), 0.8, 0.5, 0.1, 0.0, times=5), 0.8, 0.5, 0.0, 0.3, times=5)
-    place = np.array([0.805, 0.805]), np.array([0.505, 0.505])
 
-    vx, vy, n = field.along(*place, np.array([0.2, -0.2]), np.array([0.01, 0.0]))
+    vx, vy, n = field.along(np.array([[0.805, 0.805], [0.505, 0.505], [0.2, -0.2], [0.01, 0.0]]))
 
     assert (vx[0], vy[0]) == (pytest.approx(0.1, abs=1e-4), pytest.approx(0.0, abs=1e-4))
     assert n[0] > 0

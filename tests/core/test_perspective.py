@@ -40,18 +40,18 @@ def test_a_camera_that_hangs_askew_shows_one_side_larger():
 
 
 def test_growth_is_the_change_of_size_and_is_surer_the_more_was_seen():
-    at, speed, nothing = np.array([[0.9, 0.5]]), np.array([[0.0, 0.2]]), np.zeros((1, 2))
+    at, speed, nothing = np.array([[0.9], [0.5]]), np.array([[0.0], [0.2]]), np.zeros((2, 1))
     few, many = Perspective().learned(seen(12)), Perspective().learned(seen(300))
 
     rate, variance = many.growth(at, speed, nothing)
     assert rate[0] == pytest.approx(0.2 / (0.5 - HORIZON), rel=0.15)
     assert variance[0] < few.growth(at, speed, nothing)[1][0]
-    assert many.growth(at, speed, np.full((1, 2), 0.01))[1][0] > variance[0], "a speed in doubt is a growth in doubt"
-    assert many.growth(at, np.zeros((1, 2)), nothing)[0][0] == 0.0, "who stands does not grow"
+    assert many.growth(at, speed, np.full((2, 1), 0.01))[1][0] > variance[0], "a speed in doubt is a growth in doubt"
+    assert many.growth(at, np.zeros((2, 1)), nothing)[0][0] == 0.0, "who stands does not grow"
 
 
 def test_before_anything_was_seen_nothing_grows_and_nothing_is_sure():
-    rate, variance = Perspective().growth(np.array([[0.9, 0.5]]), np.array([[0.0, 0.3]]), np.zeros((1, 2)))
+    rate, variance = Perspective().growth(np.array([[0.9], [0.5]]), np.array([[0.0], [0.3]]), np.zeros((2, 1)))
 
     assert larger(Perspective(), (0.9, 0.2), (0.9, 0.9)) == 1.0
     assert rate[0] == 0.0
@@ -62,7 +62,7 @@ def test_above_the_horizon_nothing_is_without_bounds():
     learned = Perspective().learned(seen())
 
     assert 1 / 3 <= larger(learned, (0.9, 0.9), (0.9, 0.0)) <= 1
-    assert np.isfinite(learned.growth(np.array([[0.9, -0.2]]), np.array([[0.0, 1.0]]), np.zeros((1, 2)))).all()
+    assert np.isfinite(learned.growth(np.array([[0.9], [-0.2]]), np.array([[0.0], [1.0]]), np.zeros((2, 1)))).all()
 
 
 def test_what_was_seen_long_ago_fades():
