@@ -23,7 +23,7 @@ from scipy.optimize import linear_sum_assignment
 
 from benchmarks.accuracy import streams
 from benchmarks.accuracy.contestant import Event
-from benchmarks.accuracy.figures import Tally, figures, tally
+from benchmarks.accuracy.figures import Tally, figures, pooled, tally
 from benchmarks.accuracy.roads import GRID, KIND
 from benchmarks.accuracy.streams import LABELS, Identity, Sample, Sampling, samples
 from benchmarks.accuracy.suite import NOISE, RATES, REPORTED, make_road, stream_path
@@ -51,7 +51,9 @@ Seen = tuple[int, Point, float, str]
 @click.option("--rate", "rates", type=float, multiple=True, default=RATES, help="Pictures a second.")
 @click.option("--seconds", default=0.0, help="Only so much of each road; 0: all.")
 @click.option("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="Processes.")
-@click.option("--folder", type=click.Path(path_type=Path), default=Path("build/accuracy"), help="Where streams are kept.")
+@click.option(
+    "--folder", type=click.Path(path_type=Path), default=Path("build/accuracy"), help="Where streams are kept."
+)
 def main(
     *,
     places: tuple[str, ...],
@@ -68,10 +70,13 @@ def main(
     ]
     with ProcessPoolExecutor(jobs) as pool:
         told = list(pool.map(_counted, wanted, [rates] * len(wanted), [folder] * len(wanted)))
-    click.echo("\n".join([line(HEAD), line(["---"] * len(HEAD))]))
+    head = (*HEAD, "movements off, %")
+    click.echo("\n".join([line(head), line(["---"] * len(head))]))
     for n, rate in enumerate(rates):
         runs = {(each.place, each.name): (tallies[n],) for each, tallies in zip(wanted, told, strict=True)}
-        click.echo(line((f"{rate:g}", "perfect tracker", *cells(figures(runs)))))
+        total = pooled(tallies[n] for tallies in told)
+        off = f"{100 * total.movements_off / total.movements:.1f}" if total.movements else "-"
+        click.echo(line((f"{rate:g}", "perfect tracker", *cells(figures(runs)), off)))
 
 
 def _counted(identity: Identity, rates: Sequence[float], folder: Path) -> list[Tally]:
@@ -87,7 +92,11 @@ def _counted(identity: Identity, rates: Sequence[float], folder: Path) -> list[T
 
 
 def count(sample: Sample) -> Iterator[Event]:
-    """The crossings of everybody whose boxes show them on both sides. Raises Fatal: no such scenario or recording."""
+    """The crossings of everybody whose boxes show them on both sides, and the movements of who crossed two lines.
+
+    Raises:
+        Fatal: no such scenario or recording.
+    """
     stream, policy = sample.stream, CrossingPolicy()
     aspect = stream.scene.drawn_on.aspect
     for seen in _sightings(sample).values():
@@ -96,6 +105,7 @@ def count(sample: Sample) -> Iterator[Event]:
         lines: list[tuple[Line, LineMemory | None]] = [
             (each, None) for each in stream.scene.lines if each.classes is None or name in each.classes
         ]
+        crossings: list[Event] = []
         for (t0, foot0, high0, _), (t1, foot1, high1, _) in itertools.pairwise(seen):
             before, after = anchored(foot0, high0, anchor), anchored(foot1, high1, anchor)
             step = step_of(before, t0, after, t1, band=policy.band(name, high1), aspect=aspect)
@@ -103,7 +113,15 @@ def count(sample: Sample) -> Iterator[Event]:
                 memory, crossed = advance(ruler(each.start, each.end, aspect), memory, step)  # noqa: PLW2901 - it goes on
                 lines[k] = (each, memory)
                 if crossed is not None:
-                    yield Event(each.name, crossed.way, crossed.captured_ms)
+                    crossings.append(Event(each.name, crossed.way, crossed.captured_ms))
+        yield from crossings
+        if len(crossings) > 1:
+            first, last = min(crossings, key=_when), max(crossings, key=_when)
+            yield Event(last.line, last.direction, last.t_ms, first.line)
+
+
+def _when(event: Event) -> float:
+    return event.t_ms
 
 
 def _sightings(sample: Sample) -> dict[int, list[Seen]]:

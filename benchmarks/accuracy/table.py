@@ -87,8 +87,8 @@ def markdown(report: Report) -> str:
     """The same, for a page."""
     out = [conditions(report).replace("\n", "\n\n"), ""]
     for group in report.groups:
-        out += [heading(group.title), "", f"{_passages(group)} passages.", "", _line(HEAD), _line(["---"] * len(HEAD))]
-        out += [_line(row) for row in _rows(report, group)]
+        out += [heading(group.title), "", f"{_passages(group)} passages.", "", line(HEAD), line(["---"] * len(HEAD))]
+        out += [line(row) for row in _rows(report, group)]
         out.append("")
     return "\n".join(out)
 
@@ -143,7 +143,7 @@ def _rows(report: Report, group: Group) -> Iterator[tuple[str, ...]]:
         for key, title in report.titles.items():
             for how in (DEFAULTS, TUNED, HINDSIGHT):
                 if (rate, key, how) in found:
-                    yield (told, title if key == OURS else f"{title}, {how}", *_cells(figures(found[rate, key, how])))
+                    yield (told, title if key == OURS else f"{title}, {how}", *cells(figures(found[rate, key, how])))
 
 
 def _passages(group: Group) -> int:
@@ -152,7 +152,8 @@ def _passages(group: Group) -> int:
     return sum(of.values())
 
 
-def _cells(of: Figures) -> tuple[str, str, str, str]:
+def cells(of: Figures) -> tuple[str, str, str, str]:
+    """Figures as they stand in a row."""
     return (_shown(of.recall), _shown(of.false), _shown(of.count_error), _shown(of.wrong_way))
 
 
@@ -164,8 +165,9 @@ def _shown(estimate: Estimate) -> str:
     return f"{estimate.value:.1f} ({estimate.low:.1f} to {estimate.high:.1f})"
 
 
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+def line(row: Sequence[str]) -> str:
+    """A row of a table on a page."""
+    return f"| {' | '.join(row)} |"
 
 
 def _list(numbers: Sequence[int]) -> str:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from benchmarks.accuracy import __main__ as command
-from benchmarks.accuracy import ours, plain, readme, streams, table
+from benchmarks.accuracy import ours, perfect, plain, readme, roads, streams, table
 from benchmarks.accuracy.contestant import Contestant, Event
 from benchmarks.accuracy.figures import Tally, figures, pooled, tally
 from benchmarks.accuracy.object_counter import in_is
@@ -342,3 +342,28 @@ def test_movements_are_off_by_pairs_of_lines_and_those_at_the_edge_of_what_was_w
 
     assert (got.movements, got.movements_told, got.movements_off) == (3, 4, 2)
     assert got.extra == 0, "a movement is no crossing"
+
+
+def test_a_perfect_tracker_misses_nobody_whom_a_perfect_detector_shows():
+    stream = roads.road(Identity(kind=roads.KIND, place="motorway", seed=5, noise="none", seconds=12))
+
+    events = list(perfect.count(samples(stream, roads.GRID, Sampling(10, 1))[0]))
+
+    total = tally(stream.truth, events, duration_ms=stream.duration_ms, tolerance_ms=1000)
+    assert (total.missed, total.doubled, total.extra, total.wrong_way) == (0, 0, 0, 0)
+    assert total.found > 5
+
+
+def test_of_two_boxes_of_one_user_a_perfect_tracker_takes_one():
+    stream = roads.road(Identity(kind=roads.KIND, place="motorway", seed=5, noise="none", seconds=12))
+    twice = dataclasses.replace(
+        stream,
+        first=stream.first * 2,
+        boxes=np.repeat(stream.boxes, 2, axis=0),
+        score=np.repeat(stream.score, 2),
+        label=np.repeat(stream.label, 2),
+    )
+
+    once, again = (list(perfect.count(samples(each, roads.GRID, Sampling(10, 1))[0])) for each in (stream, twice))
+
+    assert again == once
