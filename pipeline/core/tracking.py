@@ -290,28 +290,25 @@ def _rows(
     state: list[tuple[float, ...]] = []  # mean and covariance of each row, in turn
     cost: list[float] = []
     since: list[int] = []
+
+    def add(i: int, b: int, mean: tuple[float, ...], cov: tuple[float, ...], k: float, seen_ms: int) -> None:
+        owner.append(i)
+        branch.append(b)
+        state.extend((mean, cov))
+        cost.append(k)
+        since.append(now_ms - seen_ms)
+
     for i, t in enumerate(tracks):
         first.append(len(owner))
         if t.sightings > 1:
-            owner.append(i)
-            branch.append(-1)
-            state += (t.mean, t.cov)
-            cost.append(0.0)
-            since.append(now_ms - t.seen_ms)
+            add(i, -1, t.mean, t.cov, 0.0, t.seen_ms)
             continue
         for k, vx, vy, spread in t.speeds:
-            owner.append(i)
-            branch.append(-1)
-            state += ((*t.mean[:4], vx, vy, 0.0, 0.0), (*t.cov[:8], spread**2, spread**2, *t.cov[10:]))
-            cost.append(k)
-            since.append(now_ms - t.seen_ms)
+            mean, cov = (*t.mean[:4], vx, vy, 0.0, 0.0), (*t.cov[:8], spread**2, spread**2, *t.cov[10:])
+            add(i, -1, mean, cov, k, t.seen_ms)
         for b, each in enumerate(t.branches):
             if now_ms - each.seen_ms <= policy.lost_young_ms:
-                owner.append(i)
-                branch.append(b)
-                state += (each.mean, each.cov)
-                cost.append(each.cost)
-                since.append(now_ms - each.seen_ms)
+                add(i, b, each.mean, each.cov, each.cost, each.seen_ms)
     rows = np.fromiter(chain.from_iterable(state), np.float64, 20 * len(owner)).reshape(-1, 20).T.copy()
     start, covs = rows[:8], rows[8:]
     dt = np.array(since) / 1000.0

@@ -106,13 +106,19 @@ def test_a_fast_platoon_is_followed_with_few_pictures_once_the_flow_is_known(fps
     assert all(t.mean[1] - t.start[1] > 0.3 for t in whole if t.sightings > 1)
 
 
+def foot(n, at_ms):
+    """How low the nth of them is seen, if it is."""
+    metres = 70 - 25 * (at_ms / 1000 - 1.1 * n)
+    y = 0.1 + 6 * 1.2 / metres if metres > 0 else 2.0
+    return [y] if 0.15 <= y <= 1.0 else []
+
+
 def approaching(at_ms):
     """Cars at 90 km/h in three lanes, one every 1.1 s, as a camera 6 m above a level road sees them; horizon at y = 0.1."""
     rows = []
     for n in range(8):
-        metres = 70 - 25 * (at_ms / 1000 - 1.1 * n)
-        y = 0.1 + 6 * 1.2 / metres if metres > 0 else 2.0
-        if 0.15 <= y <= 1.0:
+        for y in foot(n, at_ms):
+            metres = 6 * 1.2 / (y - 0.1)
             high, x = 1.5 * 1.2 / metres, 0.5 + (3.5 * (n % 3 - 1)) * 1.2 / metres / ASPECT
             rows.append((x - high / ASPECT / 2, y - high, x + high / ASPECT / 2, y))
     x1, y1, x2, y2 = (list(c) for c in zip(*rows, strict=True)) if rows else ([], [], [], [])
@@ -126,6 +132,9 @@ def test_a_cold_camera_follows_who_comes_fast_towards_it_with_few_pictures(fps, 
     passed = [t for t in [*tracks, *ended] if t.start[1] < 0.3 and t.mean[1] > 0.59]
     assert len(passed) >= least, "of eight, each from where it came into sight to where it is large"
     assert len({t.id for t in passed}) == len(passed) <= 8
+    followed = sorted(t.mean[1] for t in [*tracks, *ended] if t.sightings > 1)
+    seen_last = [max(y for t in range(0, 11_000, 1000 // fps) for y in foot(n, t)) for n in range(8)]
+    assert followed == pytest.approx(sorted(seen_last), abs=0.05), "each to where it was seen last, and nobody twice"
 
 
 def test_a_standing_car_stays_where_it_is_while_others_drive_past_in_front_of_it():
