@@ -11,6 +11,7 @@ from rich.console import Console
 from benchmarks.accuracy import table
 from benchmarks.accuracy.clips import KIND
 from benchmarks.accuracy.figures import pooled
+from benchmarks.accuracy.shell import run
 from benchmarks.accuracy.suite import (
     GUARDED,
     NOISE,
@@ -147,10 +148,4 @@ def guard(report: Report) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main.main(standalone_mode=False)
-    except click.ClickException as exc:
-        exc.show()
-        sys.exit(exc.exit_code)
-    except Fatal as exc:
-        sys.exit(f"accuracy: {exc}")
+    run(main)

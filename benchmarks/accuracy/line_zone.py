@@ -44,7 +44,7 @@ def _count(class_name: str) -> Callable[[Sample, Mapping[str, Value], Counters],
         lines = [[_line(supervision, line, size, counter) for line in stream.scene.lines] for counter in counters]
         events: list[list[Event]] = [[] for _ in counters]
         for picture in sample.pictures.tolist():
-            rows = slice(int(stream.first[picture]), int(stream.first[picture + 1]))
+            rows = stream.rows(picture)
             seen = supervision.Detections(
                 xyxy=(stream.boxes[rows] * scale).astype(np.float32),
                 confidence=stream.score[rows].astype(np.float32),

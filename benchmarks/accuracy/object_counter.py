@@ -31,7 +31,7 @@ def _count(yaml: str) -> Callable[[Sample, Mapping[str, Value], Counters], list[
         counters = [_counter(line, size) for line in stream.scene.lines]
         events: list[Event] = []
         for picture in sample.pictures.tolist():
-            rows = slice(int(stream.first[picture]), int(stream.first[picture + 1]))
+            rows = stream.rows(picture)
             given = np.column_stack([stream.boxes[rows] * scale, stream.score[rows], stream.label[rows]])
             if AGNOSTIC in tracker and len(given):
                 given = given[_suppressed(given, float(tracker[AGNOSTIC]))]

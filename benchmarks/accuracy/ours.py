@@ -54,7 +54,7 @@ def _said(outputs: Iterable[Output]) -> list[Event]:
 
 def _seen(sample: Sample, picture: int) -> Detections:
     stream = sample.stream
-    rows = slice(int(stream.first[picture]), int(stream.first[picture + 1]))
+    rows = stream.rows(picture)
     x1, y1, x2, y2 = stream.boxes[rows].T.tolist()
     return Detections(
         x1=x1,

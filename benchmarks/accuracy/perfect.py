@@ -11,7 +11,6 @@ nobody are left out. Between two sightings a user went straight on.
 
 import itertools
 import os
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -25,13 +24,13 @@ from benchmarks.accuracy import streams
 from benchmarks.accuracy.contestant import Event
 from benchmarks.accuracy.figures import Tally, figures, pooled, tally
 from benchmarks.accuracy.roads import GRID, KIND
+from benchmarks.accuracy.shell import run
 from benchmarks.accuracy.streams import LABELS, Identity, Sample, Sampling, samples
 from benchmarks.accuracy.suite import NOISE, RATES, REPORTED, make_road, stream_path
-from benchmarks.accuracy.table import HEAD, cells, line
+from benchmarks.accuracy.table import HEAD, cells, line, movements_off
 from pipeline.core.anchors import anchor_of, anchored, step_of
 from pipeline.core.crossing import CrossingPolicy, LineMemory, advance, ruler
 from pipeline.core.model import Line, Point
-from pipeline.errors import Fatal
 from pipeline.evaluate.boxes import overlaps
 from pipeline.simulate.journeys import at, recorded
 from pipeline.simulate.scenarios import SCENARIOS, scenario
@@ -75,8 +74,7 @@ def main(
     for n, rate in enumerate(rates):
         runs = {(each.place, each.name): (tallies[n],) for each, tallies in zip(wanted, told, strict=True)}
         total = pooled(tallies[n] for tallies in told)
-        off = f"{100 * total.movements_off / total.movements:.1f}" if total.movements else "-"
-        click.echo(line((f"{rate:g}", "perfect tracker", *cells(figures(runs)), off)))
+        click.echo(line((f"{rate:g}", "perfect tracker", *cells(figures(runs)), movements_off(total))))
 
 
 def _counted(identity: Identity, rates: Sequence[float], folder: Path) -> list[Tally]:
@@ -130,7 +128,7 @@ def _sightings(sample: Sample) -> dict[int, list[Seen]]:
     recording, camera = recorded(stream.identity.place, stream.identity.seed), scenario(stream.identity.place).camera
     found: dict[int, list[Seen]] = defaultdict(list)
     for picture in sample.pictures.tolist():
-        t_ms, rows = int(stream.t_ms[picture]), slice(int(stream.first[picture]), int(stream.first[picture + 1]))
+        t_ms, rows = int(stream.t_ms[picture]), stream.rows(picture)
         now = at(recording, t_ms)
         true = boxes(camera, now.x_m, now.y_m, now.heading_rad, (now.length_m, now.width_m, now.height_m), t_ms)
         there = inside(true) > 0
@@ -145,10 +143,4 @@ def _sightings(sample: Sample) -> dict[int, list[Seen]]:
 
 
 if __name__ == "__main__":
-    try:
-        main.main(standalone_mode=False)
-    except click.ClickException as exc:
-        exc.show()
-        sys.exit(exc.exit_code)
-    except Fatal as exc:
-        sys.exit(f"accuracy: {exc}")
+    run(main)

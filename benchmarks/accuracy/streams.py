@@ -53,6 +53,10 @@ class Stream:
     score: Floats  # [m]
     label: NDArray[np.int64]  # [m] places in LABELS
 
+    def rows(self, picture: int) -> slice:
+        """Where a picture's detections stand."""
+        return slice(int(self.first[picture]), int(self.first[picture + 1]))
+
     @property
     def digest(self) -> str:
         """Changes with anything that a count depends on."""

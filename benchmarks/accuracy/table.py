@@ -7,7 +7,7 @@ from itertools import groupby
 from rich.table import Table
 
 from benchmarks.accuracy.clips import CLIPS
-from benchmarks.accuracy.figures import Figures, figures, pooled
+from benchmarks.accuracy.figures import Figures, Tally, figures, pooled
 from benchmarks.accuracy.suite import DEFAULTS, HINDSIGHT, TUNED, Group, Report, strata
 from pipeline.evaluate.intervals import Estimate
 
@@ -78,8 +78,7 @@ def movements(report: Report) -> Iterator[Table]:
             sorted(ours, key=lambda c: (c.rate, c.cluster[0])), key=lambda c: (c.rate, c.cluster[0])
         ):
             total = pooled(phase for cell in cells for phase in cell.phases)
-            off = f"{100 * total.movements_off / total.movements:.1f}" if total.movements else "-"
-            made.add_row(f"{rate:g}", place, str(total.movements), str(total.movements_told), off)
+            made.add_row(f"{rate:g}", place, str(total.movements), str(total.movements_told), movements_off(total))
         yield made
 
 
@@ -150,6 +149,11 @@ def _passages(group: Group) -> int:
     """How many there are, each taken once whatever the rates, phases and methods."""
     of = {cell.cluster: max((phase.truth for phase in cell.phases), default=0) for cell in group.cells}
     return sum(of.values())
+
+
+def movements_off(total: Tally) -> str:
+    """By how many of 100 the movements told are off."""
+    return f"{100 * total.movements_off / total.movements:.1f}" if total.movements else "-"
 
 
 def cells(of: Figures) -> tuple[str, str, str, str]:
