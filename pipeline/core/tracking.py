@@ -118,6 +118,7 @@ class Track(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     told: tuple[float, float, int]  # x, y and capture time up to which the flow field knows its way
     speeds: list[tuple[float, float, float, float]] = []  # seen once: (cost, vx, vy, spread) it may have
     branches: list[Branch] = []  # seen once: where it may have been seen again
+    drove: bool = False  # it was seen far from where it was born, though it may have come back since
 
     @property
     def id(self) -> str:
@@ -135,12 +136,7 @@ class Track(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     @property
     def weight(self) -> float:
         """All evidence that there is a vehicle of its own; what a model is never sure of must have driven, too."""
-        return self.alone if self.score >= _STANDS or self._drove else 0.0
-
-    @property
-    def _drove(self) -> bool:
-        x, y, _, high = self.mean[:4]
-        return (x - self.start[0]) ** 2 + (y - self.start[1]) ** 2 >= (_DRIVES * high) ** 2
+        return self.alone if self.drove or self.score >= _STANDS else 0.0
 
     @property
     def score(self) -> float:
@@ -581,8 +577,14 @@ def _sighted(
             part=is_part,
             own=not (is_part and t.part),
             told=t.told,
+            drove=t.drove or _away(m, t.start),
         )
     return out
+
+
+def _away(mean: Sequence[float], start: Point) -> bool:
+    x, y, _, high = mean[:4]
+    return (x - start[0]) ** 2 + (y - start[1]) ** 2 >= (_DRIVES * high) ** 2
 
 
 _PAUSE_MS = 2000

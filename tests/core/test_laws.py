@@ -265,6 +265,28 @@ def test_memory_of_a_measured_road_stays_bounded():
     assert max(sizes[len(sizes) // 2 :]) < 1.5 * max(sizes[: len(sizes) // 2])
 
 
+def test_an_hour_of_empty_pictures_leaves_nothing_of_the_traffic_before_it():
+    traffic = [Vehicle(x=0.12 + 0.11 * (n % 7), y=0.1, vy=0.3, from_ms=400 * n, to_ms=9000) for n in range(20)]
+    made, hour_ms = Log(scene=MEASURED), 3_600_000
+    made.open()
+    made.drive(traffic, range(0, 9000, 200))
+    _, _, busy = run(made.records)
+    memory, sizes = busy, []
+    for begin in range(9000, hour_ms, 600_000):
+        made.records.clear()
+        made.drive([], range(begin, begin + 600_000, 500))
+        _, _, memory = run(made.records, memory)
+        sizes.append(len(encode_json(memory)))
+
+    assert busy.tracks
+    assert busy.trails
+    kept = [memory.tracks, memory.trails, memory.motions, memory.crowds, memory.held, memory.doubted]
+    assert not any(kept)
+    assert memory.road == busy.road  # what was learned of the road is kept
+    assert len(set(sizes)) <= 2  # the digits of a time may become one more
+    assert sizes[-1] < len(encode_json(busy))
+
+
 def test_a_new_scene_ends_stays_in_zones_that_are_no_more_and_keeps_those_that_stayed():
     moved = msgspec.structs.replace(MEASURED, revision=2, zones=[MEASURED.zones[0]], movements=[])
     made = Log(scene=MEASURED)

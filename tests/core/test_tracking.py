@@ -81,6 +81,17 @@ def test_what_the_model_is_never_sure_of_is_a_vehicle_only_if_it_drives():
     assert [t.weight >= POLICY.evidence for t in sorted(tracks, key=lambda t: t.mean[0])] == [False, True]
 
 
+def test_who_drove_is_a_vehicle_though_it_comes_back_to_where_it_was_first_seen():
+    """As at a roundabout, where the way out is beside the way in."""
+    away, back = Vehicle(x=0.5, y=0.2, vy=0.1, score=0.15), Vehicle(x=0.5, y=0.4, vy=-0.1, from_ms=2000, score=0.15)
+
+    tracks, _ = tracked([(t, look([away if t < 2000 else back], t)) for t in range(0, 4000, 40)])
+
+    assert len(tracks) == 1
+    assert tracks[0].mean[1] == pytest.approx(tracks[0].start[1], abs=0.03)
+    assert tracks[0].weight >= POLICY.evidence
+
+
 def test_an_unsure_detection_continues_a_track():
     sure, unsure = Vehicle(x=0.5, y=0.2, vy=0.1), Vehicle(x=0.5, y=0.2, vy=0.1, score=0.15)
 
