@@ -28,6 +28,9 @@ _SLACK = 0.1
 _LOWER = 0.05
 """A box is nearer if it ends lower by more than this share of the other's height."""
 
+_WHOLE = 2.0
+"""A box more than so many times as large as another is no part of it, however little is known of its vehicle."""
+
 
 class Look(msgspec.Struct, frozen=True):
     """What one frame shows; m boxes, surest first."""
@@ -39,8 +42,13 @@ class Look(msgspec.Struct, frozen=True):
     cut: Flags  # [4, m] left, top, right, bottom edge is not the vehicle's own: hidden, or cut by the picture
     within: list[tuple[int, int]]  # pairs of boxes of which one lies mostly within the other
 
+    def _area(self, i: int) -> float:
+        return float(self.boxes[2, i] * self.boxes[3, i])
+
     def part(self, known: Mapping[int, float], apart: Collection[tuple[int, int]] = ()) -> set[int]:
         """Boxes that lie mostly within that of a better known vehicle: a cab, a trailer, a rider's body.
+
+        Who drives past in front of a better known vehicle is seen larger, and is none.
 
         Args:
             known: what is known of the vehicle, of those boxes where something is; else the surer box is the whole.
@@ -52,7 +60,9 @@ class Look(msgspec.Struct, frozen=True):
                 continue
             a, b = self.kinds[i], self.kinds[j]
             if a == b:
-                out.add(j if known.get(i, -1.0) >= known.get(j, -1.0) else i)
+                less, better = (j, i) if known.get(i, -1.0) >= known.get(j, -1.0) else (i, j)
+                if self._area(less) <= _WHOLE * self._area(better):
+                    out.add(less)
             elif {a, b} == {WALKER, RIDER}:
                 out.add(i if a == WALKER else j)
         return out

@@ -180,6 +180,15 @@ def test_a_box_within_a_better_known_vehicles_is_no_evidence_of_another():
     assert sum(t.weight >= POLICY.evidence for t in tracks) == 1
 
 
+def test_who_stops_in_front_of_a_better_known_vehicle_is_no_part_of_it():
+    behind = Vehicle(x=0.5, y=0.5, vy=0.0, height=0.08, width=0.06)
+    lorry = Vehicle(x=0.5, y=0.56, vy=0.0, height=0.2, width=0.16, from_ms=2000, score=0.6)
+
+    tracks, _ = tracked([(t, look([behind, lorry], t)) for t in range(0, 4000, 100)])
+
+    assert [t.weight >= POLICY.evidence for t in tracks] == [True, True]
+
+
 def test_a_sighting_that_two_may_have_had_is_not_given_to_both():
     """At 858 ms either lorry may have become the second; at 1320 ms one of them is gone and a third one came."""
     lorries = [
