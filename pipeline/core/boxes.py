@@ -76,7 +76,7 @@ def look(seen: Detections, aspect: float, *, least_score: float, same: float, pa
     rows[0] *= aspect
     rows[2] *= aspect
     order = (-rows[4]).argsort(kind="stable")
-    rows = rows[:, order]
+    rows = rows.take(order, axis=1)
     usable = (rows[4] >= least_score) & (rows[2] - rows[0] > 0) & (rows[3] - rows[1] > 0)
     if not usable.all():
         order, rows = order[usable], rows[:, usable]
@@ -101,7 +101,7 @@ def look(seen: Detections, aspect: float, *, least_score: float, same: float, pa
         place = {i: k for k, i in enumerate(kept)}
         within = [(place[i], place[j]) for i, j in within if i in place and j in place]
         labels, kinds = [labels[i] for i in kept], [kinds[i] for i in kept]
-        boxes, score, cut = boxes[:, kept], score[kept], cut[:, kept]
+        boxes, score, cut = boxes.take(kept, axis=1), score.take(kept), cut.take(kept, axis=1)
     return Look(boxes, score, labels, kinds, cut, within)
 
 
