@@ -26,6 +26,84 @@ Places = NDArray[np.intp]
 Field = tuple[Places, Array, Array]
 Plane = tuple[float, float, float]
 
+# --- boxes -----------------------------------------------------------------------------------------
+
+_EDGE = 0.004
+"""An edge this near to the picture's is taken to be cut by it, in picture heights."""
+
+_COVERED = 0.4
+"""A nearer box hides an edge if it covers at least this share of it."""
+
+_SLACK = 0.1
+"""A nearer box that ends this share of the other's size short of its edge is taken to hide it."""
+
+_LOWER = 0.05
+"""A box is nearer if it ends lower by more than this share of the other's height."""
+
+
+@compiled
+def _shared(low: float, high: float, other_low: float, other_high: float) -> float:
+    """How much two stretches share; below 0: how far they lie apart."""
+    return min(high, other_high) - max(low, other_low)
+
+
+@compiled
+def touching(edges: Array, least: float) -> tuple[Places, Array]:
+    """Boxes i < j that share more than this share of the smaller one's area.
+
+    Args:
+        edges: [4, m] x1, y1, x2, y2, level.
+        least: share of the area.
+
+    Returns:
+        [k, 2] i and j, in order; [k, 3] the area shared, that of i and that of j.
+    """
+    m = edges.shape[1]
+    pairs, areas, n = np.empty((m * (m - 1) // 2, 2), np.intp), np.empty((m * (m - 1) // 2, 3)), 0
+    for i in range(m):
+        x1, y1, x2, y2 = edges[0, i], edges[1, i], edges[2, i], edges[3, i]
+        area = (x2 - x1) * (y2 - y1)
+        for j in range(i + 1, m):
+            across = _shared(x1, x2, edges[0, j], edges[2, j])
+            down = _shared(y1, y2, edges[1, j], edges[3, j])
+            other = (edges[2, j] - edges[0, j]) * (edges[3, j] - edges[1, j])
+            if across > 0 and down > 0 and across * down > least * min(area, other):
+                pairs[n, 0], pairs[n, 1] = i, j
+                areas[n, 0], areas[n, 1], areas[n, 2] = across * down, area, other
+                n += 1
+    return pairs[:n], areas[:n]
+
+
+@compiled
+def cut(edges: Array, aspect: float) -> Flags:
+    """Which edges are not the vehicle's own: those at the picture's edge, and those behind a nearer box.
+
+    Args:
+        edges: [4, m] x1, y1, x2, y2, level.
+        aspect: width / height of the picture.
+
+    Returns:
+        [4, m] as in Look.
+    """
+    m = edges.shape[1]
+    hidden = np.empty((4, m), np.bool_)
+    for i in range(m):
+        x1, y1, x2, y2 = edges[0, i], edges[1, i], edges[2, i], edges[3, i]
+        wide, high = x2 - x1, y2 - y1
+        left, top, right, bottom = x1 <= _EDGE, y1 <= _EDGE, x2 >= aspect - _EDGE, y2 >= 1 - _EDGE
+        for j in range(m):
+            by_x1, by_y1, by_x2, by_y2 = edges[0, j], edges[1, j], edges[2, j], edges[3, j]
+            if by_y2 <= y2 + _LOWER * high:
+                continue  # not nearer; nor is a box than itself
+            if _shared(y1, y2, by_y1, by_y2) > _COVERED * high:
+                left |= by_x1 < x1 and x1 - _SLACK * wide < by_x2 < x2
+                right |= by_x2 > x2 and x1 < by_x1 < x2 + _SLACK * wide
+            if _shared(x1, x2, by_x1, by_x2) > _COVERED * wide:
+                bottom |= by_y1 < y2 + _SLACK * high
+        hidden[0, i], hidden[1, i], hidden[2, i], hidden[3, i] = left, top, right, bottom
+    return hidden
+
+
 # --- perspective -----------------------------------------------------------------------------------
 
 _LEAST = 1e-3
