@@ -14,6 +14,7 @@ from functools import lru_cache
 import msgspec
 import numpy as np
 
+from pipeline.core import kernels
 from pipeline.core.kernels import CELL, Field
 from pipeline.core.perspective import UNSEEN, Perspective
 
@@ -142,16 +143,8 @@ class FlowField(msgspec.Struct, frozen=True, array_like=True):
 def _dense(rows: int, columns: int, modes: bytes) -> Field:
     """See `FlowField.table`; row 0 of modes and likeness is that of all cells of which nothing is kept."""
     cell = np.frombuffer(modes, dtype="<u2")[::4].astype(np.intp)
-    nth = np.arange(len(cell)) - cell.searchsorted(cell)  # of the same cell
-    row = (nth == 0).cumsum()
-    n = int(row[-1]) + 1 if len(row) else 1
-    kept = np.frombuffer(modes, dtype="<f2").reshape(-1, 4)[:, 1:].T.astype(np.float64)
-    times, vx, vy = kept
-    size = np.maximum(np.hypot(vx, vy), 1e-6)
-    table = np.zeros((rows, columns), np.intp), np.zeros((3, MODES, n)), np.zeros((4, MODES, n))
-    table[0].ravel()[cell] = row
-    table[1][:, nth, row] = kept
-    table[2][:, nth, row] = vx / size, vy / size, np.minimum(times, 5) / 50, np.log(size) / 5
+    kept = np.frombuffer(modes, dtype="<f2").reshape(-1, 4)[:, 1:].astype(np.float64)
+    table = kernels.dense(cell, kept, rows, columns, MODES)
     for each in table:
         each.flags.writeable = False
     return table

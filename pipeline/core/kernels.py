@@ -161,6 +161,41 @@ _SAME_WAY = 0.8
 
 
 @compiled
+def dense(cell: Places, kept: Array, rows: int, columns: int, most: int) -> Field:
+    """The table of a flow field, as in FlowField.
+
+    Args:
+        cell: [k] of each mode; those of one cell stand together.
+        kept: [k, 3] times seen, vx, vy.
+        rows, columns: cells of the picture.
+        most: modes of one cell.
+
+    Raises:
+        IndexError: a cell is none of these, or has more modes.
+    """
+    n = 1
+    for k in range(len(cell)):
+        n += k == 0 or cell[k] != cell[k - 1]
+    cells, modes, likeness = np.zeros((rows, columns), np.intp), np.zeros((3, most, n)), np.zeros((4, most, n))
+    row, nth = 0, 0
+    for k in range(len(cell)):
+        if k > 0 and cell[k] == cell[k - 1]:
+            nth += 1
+        else:
+            row, nth = row + 1, 0
+        if nth >= most or cell[k] >= rows * columns:
+            raise IndexError("a flow field tells of a cell or a mode that it has no room for")
+        if nth == 0:
+            cells[cell[k] // columns, cell[k] % columns] = row
+        times, vx, vy = kept[k, 0], kept[k, 1], kept[k, 2]
+        speed = max(math.hypot(vx, vy), 1e-6)
+        modes[0, nth, row], modes[1, nth, row], modes[2, nth, row] = times, vx, vy
+        likeness[0, nth, row], likeness[1, nth, row] = vx / speed, vy / speed
+        likeness[2, nth, row], likeness[3, nth, row] = min(times, 5.0) / 50, math.log(speed) / 5
+    return cells, modes, likeness
+
+
+@compiled
 def _row(cells: Places, x: float, y: float) -> int:
     """The row of a place in a field's table; beyond the picture, that of the nearest cell."""
     rows, columns = cells.shape
