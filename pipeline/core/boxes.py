@@ -60,18 +60,20 @@ def look(seen: Detections, aspect: float, *, least_score: float, same: float, pa
     rows = np.array((seen.x1, seen.y1, seen.x2, seen.y2, seen.score))
     rows[0] *= aspect
     rows[2] *= aspect
-    order = (-rows[4]).argsort(kind="stable")
+    order = np.empty(len(seen), np.intp)
+    order = order[: kernels.surest_first(rows, least_score, order)]
     rows = rows.take(order, axis=1)
-    usable = (rows[4] >= least_score) & (rows[2] - rows[0] > 0) & (rows[3] - rows[1] > 0)
-    if not usable.all():
-        order, rows = order[usable], rows.compress(usable, axis=1)
     x1, y1, x2, y2, score = rows
     labels = [seen.label[i] for i in order.tolist()]
     kinds = [kind_of(label) for label in labels]
-    pairs, areas = kernels.touching(rows[:4], min(part, same))
+    m = len(labels)
+    most = m * (m - 1) // 2
+    pairs, areas, cut = np.empty((most, 2), np.intp), np.empty((most, 3)), np.empty((4, m), np.bool_)
+    n = kernels.touching(rows, min(part, same), pairs, areas)
+    kernels.cut(rows, aspect, cut)
     gone: set[int] = set()
     within: list[tuple[int, int]] = []
-    for (i, j), (both, area, other) in zip(pairs.tolist(), areas.tolist(), strict=True):
+    for (i, j), (both, area, other) in zip(pairs[:n].tolist(), areas[:n].tolist(), strict=True):
         if i in gone or j in gone:
             continue
         if kinds[i] == kinds[j] and both > same * (area + other - both):
@@ -79,7 +81,6 @@ def look(seen: Detections, aspect: float, *, least_score: float, same: float, pa
         elif both >= part * min(area, other):
             within.append((i, j))
     boxes = np.array(((x1 + x2) / 2, y2, x2 - x1, y2 - y1))
-    cut = kernels.cut(rows[:4], aspect)
     if gone:
         kept = [i for i in range(len(labels)) if i not in gone]
         place = {i: k for k, i in enumerate(kept)}

@@ -144,7 +144,9 @@ def _dense(rows: int, columns: int, modes: bytes) -> Field:
     """See `FlowField.table`; row 0 of modes and likeness is that of all cells of which nothing is kept."""
     cell = np.frombuffer(modes, dtype="<u2")[::4].astype(np.intp)
     kept = np.frombuffer(modes, dtype="<f2").reshape(-1, 4)[:, 1:].astype(np.float64)
-    table = kernels.dense(cell, kept, rows, columns, MODES)
+    n = 1 + len(cell)  # no more than that: some modes are of one cell
+    table = np.zeros((rows, columns), np.intp), np.zeros((3, MODES, n)), np.zeros((4, MODES, n))
+    kernels.dense(cell, kept, *table)
     for each in table:
         each.flags.writeable = False
     return table

@@ -48,22 +48,48 @@ def _shared(low: float, high: float, other_low: float, other_high: float) -> flo
 
 
 @compiled
-def touching(edges: Array, least: float) -> tuple[Places, Array]:
+def surest_first(rows: Array, least_score: float, order: Places) -> int:
+    """Put the boxes that are sure enough and have an area in order, equally sure ones as they came.
+
+    Args:
+        rows: [5, n] x1, y1, x2, y2 and score.
+        least_score: what is less sure is left out.
+        order: [n] their places, to be filled in.
+
+    Returns:
+        How many these are.
+    """
+    m = 0
+    for d in range(rows.shape[1]):
+        score, wide, high = rows[4, d], rows[2, d] - rows[0, d], rows[3, d] - rows[1, d]
+        if score >= least_score and wide > 0 and high > 0:
+            at = m
+            while at > 0 and rows[4, order[at - 1]] < score:
+                order[at] = order[at - 1]
+                at -= 1
+            order[at] = d
+            m += 1
+    return m
+
+
+@compiled
+def touching(edges: Array, least: float, pairs: Places, areas: Array) -> int:
     """Boxes i < j that share more than this share of the smaller one's area.
 
     Args:
-        edges: [4, m] x1, y1, x2, y2, level.
+        edges: [at least 4, m] x1, y1, x2, y2, level.
         least: share of the area.
+        pairs: [m (m - 1) / 2, 2] i and j, in order, to be filled in.
+        areas: [m (m - 1) / 2, 3] the area shared, that of i and that of j, likewise.
 
     Returns:
-        [k, 2] i and j, in order; [k, 3] the area shared, that of i and that of j.
+        How many these are.
     """
-    m = edges.shape[1]
-    pairs, areas, n = np.empty((m * (m - 1) // 2, 2), np.intp), np.empty((m * (m - 1) // 2, 3)), 0
-    for i in range(m):
+    n = 0
+    for i in range(edges.shape[1]):
         x1, y1, x2, y2 = edges[0, i], edges[1, i], edges[2, i], edges[3, i]
         area = (x2 - x1) * (y2 - y1)
-        for j in range(i + 1, m):
+        for j in range(i + 1, edges.shape[1]):
             across = _shared(x1, x2, edges[0, j], edges[2, j])
             down = _shared(y1, y2, edges[1, j], edges[3, j])
             other = (edges[2, j] - edges[0, j]) * (edges[3, j] - edges[1, j])
@@ -71,27 +97,23 @@ def touching(edges: Array, least: float) -> tuple[Places, Array]:
                 pairs[n, 0], pairs[n, 1] = i, j
                 areas[n, 0], areas[n, 1], areas[n, 2] = across * down, area, other
                 n += 1
-    return pairs[:n], areas[:n]
+    return n
 
 
 @compiled
-def cut(edges: Array, aspect: float) -> Flags:
+def cut(edges: Array, aspect: float, hidden: Flags) -> None:
     """Which edges are not the vehicle's own: those at the picture's edge, and those behind a nearer box.
 
     Args:
-        edges: [4, m] x1, y1, x2, y2, level.
+        edges: [at least 4, m] x1, y1, x2, y2, level.
         aspect: width / height of the picture.
-
-    Returns:
-        [4, m] as in Look.
+        hidden: [4, m] as in Look, to be filled in.
     """
-    m = edges.shape[1]
-    hidden = np.empty((4, m), np.bool_)
-    for i in range(m):
+    for i in range(edges.shape[1]):
         x1, y1, x2, y2 = edges[0, i], edges[1, i], edges[2, i], edges[3, i]
         wide, high = x2 - x1, y2 - y1
         left, top, right, bottom = x1 <= _EDGE, y1 <= _EDGE, x2 >= aspect - _EDGE, y2 >= 1 - _EDGE
-        for j in range(m):
+        for j in range(edges.shape[1]):
             by_x1, by_y1, by_x2, by_y2 = edges[0, j], edges[1, j], edges[2, j], edges[3, j]
             if by_y2 <= y2 + _LOWER * high:
                 continue  # not nearer; nor is a box than itself
@@ -101,7 +123,6 @@ def cut(edges: Array, aspect: float) -> Flags:
             if _shared(x1, x2, by_x1, by_x2) > _COVERED * wide:
                 bottom |= by_y1 < y2 + _SLACK * high
         hidden[0, i], hidden[1, i], hidden[2, i], hidden[3, i] = left, top, right, bottom
-    return hidden
 
 
 # --- perspective -----------------------------------------------------------------------------------
@@ -161,38 +182,32 @@ _SAME_WAY = 0.8
 
 
 @compiled
-def dense(cell: Places, kept: Array, rows: int, columns: int, most: int) -> Field:
-    """The table of a flow field, as in FlowField.
+def dense(cell: Places, kept: Array, cells: Places, modes: Array, likeness: Array) -> None:
+    """Fill in the empty table of a flow field.
 
     Args:
         cell: [k] of each mode; those of one cell stand together.
         kept: [k, 3] times seen, vx, vy.
-        rows, columns: cells of the picture.
-        most: modes of one cell.
+        cells: [rows, columns], modes: [3, MODES, n], likeness: [4, MODES, n] as in FlowField.
 
     Raises:
         IndexError: a cell is none of these, or has more modes.
     """
-    n = 1
-    for k in range(len(cell)):
-        n += k == 0 or cell[k] != cell[k - 1]
-    cells, modes, likeness = np.zeros((rows, columns), np.intp), np.zeros((3, most, n)), np.zeros((4, most, n))
+    columns, most = cells.shape[1], modes.shape[1]
     row, nth = 0, 0
     for k in range(len(cell)):
         if k > 0 and cell[k] == cell[k - 1]:
             nth += 1
         else:
             row, nth = row + 1, 0
-        if nth >= most or cell[k] >= rows * columns:
+        if nth >= most or cell[k] >= cells.size:
             raise IndexError("a flow field tells of a cell or a mode that it has no room for")
-        if nth == 0:
-            cells[cell[k] // columns, cell[k] % columns] = row
+        cells[cell[k] // columns, cell[k] % columns] = row
         times, vx, vy = kept[k, 0], kept[k, 1], kept[k, 2]
         speed = max(math.hypot(vx, vy), 1e-6)
         modes[0, nth, row], modes[1, nth, row], modes[2, nth, row] = times, vx, vy
         likeness[0, nth, row], likeness[1, nth, row] = vx / speed, vy / speed
         likeness[2, nth, row], likeness[3, nth, row] = min(times, 5.0) / 50, math.log(speed) / 5
-    return cells, modes, likeness
 
 
 @compiled
@@ -427,7 +442,9 @@ def update(
     scores: Array,
     least_score: float,
     jitter_s: float,
-) -> tuple[Array, Array]:
+    mean_then: Array,
+    cov_then: Array,
+) -> None:
     """Kalman's update of k vehicles by a detection each; see `motion.update`.
 
     Args:
@@ -436,23 +453,19 @@ def update(
         scores: [k] of the detections.
         least_score: how much a box of no score is believed.
         jitter_s: standard deviation of a capture time.
-
-    Returns:
-        means [8, k] and covariances [12, k].
+        mean_then: [8, k], cov_then: [12, k] to be filled in.
     """
-    mean_then, cov_then = expected.copy(), np.empty_like(cov)
     for k in range(len(scores)):
         for i in range(4):
             pp, pv, vv = cov[i, k], cov[4 + i, k], cov[8 + i, k]
             noise = blur[i, k] / max(scores[k], least_score) + (expected[4 + i, k] * jitter_s) ** 2
             total = pp + noise
             gain, speed_gain = pp / total, pv / total
-            mean_then[i, k] += gain * off[i, k]
-            mean_then[4 + i, k] += speed_gain * off[i, k]
+            mean_then[i, k] = expected[i, k] + gain * off[i, k]
+            mean_then[4 + i, k] = expected[4 + i, k] + speed_gain * off[i, k]
             cov_then[i, k] = (1 - gain) * pp
             cov_then[4 + i, k] = (1 - gain) * pv
             cov_then[8 + i, k] = vv - speed_gain * pv
-    return mean_then, cov_then
 
 
 # --- how well a box fits a vehicle -----------------------------------------------------------------
@@ -536,8 +549,16 @@ def _drawn(
 
 @compiled
 def fit(
-    means: Array, covs: Array, boxes: Array, cut: Flags, plane: Plane, noise: tuple[float, float, float]
-) -> tuple[Array, Array, Array]:
+    means: Array,
+    covs: Array,
+    boxes: Array,
+    cut: Flags,
+    plane: Plane,
+    noise: tuple[float, float, float],
+    off: Array,
+    blur: Array,
+    expected: Array,
+) -> None:
     """How well p boxes fit p vehicles; see `motion.fit`.
 
     Args:
@@ -545,17 +566,13 @@ def fit(
         boxes: [4, p], cut: [4, p] as in Look.
         plane: of the view.
         noise: MotionPolicy's noise_heights, same_size and odd_doubt.
-
-    Returns:
-        off [4, p], blur [4, p] and expected [8, p] as in Fit.
+        off: [4, p], blur: [4, p], expected: [8, p] as in Fit, to be filled in.
     """
-    n = means.shape[1]
-    off, blur, expected = np.empty((4, n)), np.empty((4, n)), means.copy()
     its_off, its_blur = np.empty(4), np.empty(4)
-    for p in range(n):
+    expected[:] = means
+    for p in range(means.shape[1]):
         expected[2, p], expected[3, p] = _fitted(means, covs, p, boxes, cut, p, plane, noise, its_off, its_blur)
         off[:, p], blur[:, p] = its_off, its_blur
-    return off, blur, expected
 
 
 # --- what it costs to believe that a box is a vehicle's --------------------------------------------
@@ -690,3 +707,45 @@ def _against(start: Array, r: int, boxes: Array, d: int, field: Field, drives: t
         return 0.0
     furthest, seen = along_way(field, x, y, dx, dy)
     return 2 * math.log1p(seen) if furthest < -least else 0.0
+
+
+# --- lines and zones -------------------------------------------------------------------------------
+
+
+@compiled
+def sides(places: Array, lines: Array, far: float, right: Flags, passes: Flags, reach: Array) -> None:
+    """On which side of each endless line n steps end.
+
+    Args:
+        places: [2n, 2] level; n begins and then the n ends.
+        lines: [4, m] a point on each line, x and y, and its unit normal to the right.
+        far: nobody needs to know of more.
+        right: [n, m] whether the step ends on the right or on the line, to be filled in.
+        passes: [n, m] whether it began on the other side, likewise.
+        reach: [n, m] how far from the line it ends, likewise.
+    """
+    n = len(places) // 2
+    for k in range(n):
+        for i in range(lines.shape[1]):
+            x, y, nx, ny = lines[0, i], lines[1, i], lines[2, i], lines[3, i]
+            was = nx * (places[k, 0] - x) + ny * (places[k, 1] - y)
+            now = nx * (places[n + k, 0] - x) + ny * (places[n + k, 1] - y)
+            right[k, i], passes[k, i], reach[k, i] = now >= 0, (now >= 0) != (was >= 0), min(abs(now), far)
+
+
+@compiled
+def near(places: Array, corners: Array, close: Flags) -> None:
+    """Which of n steps may come near which zones.
+
+    Args:
+        places: [2n, 2] level; n begins and then the n ends.
+        corners: [4, m] left, top, right and bottom of the upright box around each zone.
+        close: [n, m] to be filled in.
+    """
+    n = len(places) // 2
+    for k in range(n):
+        x, y, then_x, then_y = places[k, 0], places[k, 1], places[n + k, 0], places[n + k, 1]
+        for i in range(corners.shape[1]):
+            left, top, right, bottom = corners[0, i], corners[1, i], corners[2, i], corners[3, i]
+            across = max(x, then_x) >= left and min(x, then_x) <= right
+            close[k, i] = across and max(y, then_y) >= top and min(y, then_y) <= bottom

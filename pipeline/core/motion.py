@@ -102,7 +102,9 @@ def fit(
         perspective: of the view.
         policy: beliefs.
     """
-    return Fit(*kernels.fit(means, covs, boxes, cut, perspective.plane, noise_of(policy)))
+    answer = Fit(np.empty_like(boxes), np.empty_like(boxes), np.empty_like(means))
+    kernels.fit(means, covs, boxes, cut, perspective.plane, noise_of(policy), *answer)
+    return answer
 
 
 def noise_of(policy: MotionPolicy) -> tuple[float, float, float]:
@@ -122,5 +124,6 @@ def update(cov: Array, seen: Fit, scores: Array, policy: MotionPolicy) -> tuple[
     Returns:
         means [8, k] and covariances [12, k].
     """
-    jitter_s = policy.jitter_ms / 1000
-    return kernels.update(cov, *seen, scores, policy.least_score, jitter_s)
+    mean_then, cov_then = np.empty_like(seen.expected), np.empty_like(cov)
+    kernels.update(cov, *seen, scores, policy.least_score, policy.jitter_ms / 1000, mean_then, cov_then)
+    return mean_then, cov_then
