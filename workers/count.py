@@ -51,6 +51,7 @@ from pipeline.stages.count import Progress as Place
 from pipeline.stages.count import count as survey
 from workers.cameras import Cameras
 from workers.classes import check_classes
+from workers.compiling import ready_to_track
 from workers.film import check_probe
 from workers.process import WallClock
 from workers.ranges import Finite
@@ -147,6 +148,7 @@ def count(
             chosen = None if precision == "auto" else precision
             seeing = stack.enter_context(closing(load_model(Path(model), backend=backend, precision=chosen)))
             check_classes({"": scene}, seeing.labels, seeing.name)
+        ready_to_track(lambda line: None if quiet else click.echo(line, err=True))
         policy = CountPolicy(scene=ScenePolicy(windows=WindowPolicy(window_ms=interval * 1000)))
         try:
             counted, changes = asyncio.run(

@@ -1,9 +1,11 @@
 """The process `track`: detections in; tracks, events and flow out."""
 
+import asyncio
 import uuid
 
 from pipeline.config import Settings
 from pipeline.stages.track import TrackPolicy, track
+from workers.compiling import ready_to_track
 from workers.connection import joining
 from workers.process import Process, run
 
@@ -16,6 +18,7 @@ def main(settings: Settings) -> int:
 async def _track(process: Process) -> None:
     wanted = process.settings.track
     kafka = await process.kafka()
+    await asyncio.to_thread(ready_to_track, process.log.info)
     process.at_work = True
     async with kafka.writer() as writer, kafka.logs() as logs:
         await track(

@@ -36,10 +36,11 @@ class Compiled(Generic[P, R]):
         """What numba made of it."""
         from numba import njit  # noqa: PLC0415 - takes a second, which only who tracks should wait
 
+        how = {"error_model": "numpy"}  # a division by zero is infinite or no number
         try:
-            return njit(cache=True)(self.py_func)
+            return njit(cache=True, **how)(self.py_func)
         except RuntimeError:  # there is no place where a cache may be written
-            return njit(self.py_func)
+            return njit(**how)(self.py_func)
 
     @property
     def _numba_type_(self) -> Any:

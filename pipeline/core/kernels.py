@@ -569,10 +569,12 @@ def fit(
         off: [4, p], blur: [4, p], expected: [8, p] as in Fit, to be filled in.
     """
     its_off, its_blur = np.empty(4), np.empty(4)
-    expected[:] = means
     for p in range(means.shape[1]):
-        expected[2, p], expected[3, p] = _fitted(means, covs, p, boxes, cut, p, plane, noise, its_off, its_blur)
-        off[:, p], blur[:, p] = its_off, its_blur
+        wide, high = _fitted(means, covs, p, boxes, cut, p, plane, noise, its_off, its_blur)
+        for i in range(8):  # number by number: slices are compiled several times as long
+            expected[i, p] = wide if i == 2 else high if i == 3 else means[i, p]  # noqa: PLR2004 - as in motion
+        for i in range(4):
+            off[i, p], blur[i, p] = its_off[i], its_blur[i]
 
 
 # --- what it costs to believe that a box is a vehicle's --------------------------------------------
