@@ -43,6 +43,11 @@ class Compiled(Generic[P, R]):
             return njit(**how)(self.py_func)
 
     @property
+    def anew(self) -> bool:
+        """Whether this process had to compile it, for it was in no cache."""
+        return bool(self.dispatcher.stats.cache_misses)
+
+    @property
     def _numba_type_(self) -> Any:
         """What numba asks for when one compiled function calls another."""
         return self.dispatcher._numba_type_

@@ -1,5 +1,8 @@
 """Have everything compiled before it is needed."""
 
+from collections.abc import Callable
+
+from pipeline.core import kernels
 from pipeline.core.model import CameraId, Clock, Detections, Header, Line, Opened, Record, Scene, Size, Zone
 from pipeline.core.scene import Memory, ScenePolicy, observe
 
@@ -7,11 +10,15 @@ _SIZE = Size(160, 90)
 _CAMERA = CameraId("made-up")
 
 
-def warm_up() -> None:
+def warm_up(cold: Callable[[], None] = lambda: None) -> None:
     """Let two made-up vehicles drive over a line and through a zone, so that all the core compiles is compiled then.
 
-    Takes seconds where it is not in numba's cache yet (see `compiled`), else a fraction of one.
+    Args:
+        cold: called first if it takes some ten seconds, for nothing is in numba's cache yet (see `compiled`).
     """
+    kernels.size((1.0, 0.0, 0.0), 0.0, 0.0)
+    if kernels.size.anew:
+        cold()
     box = [(0.2, 0.2), (0.8, 0.2), (0.8, 0.8), (0.2, 0.8)]
     line, zone = Line(name="line", start=(0.0, 0.5), end=(1.0, 0.5)), Zone(name="zone", points=box)
     bodies: list[Opened | Scene | Detections] = [

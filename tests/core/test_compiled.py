@@ -1,6 +1,9 @@
 """What is compiled says the same as in Python, once for each choice of types, with a cache or without."""
 
 import dis
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -38,6 +41,15 @@ def test_a_warm_tracker_compiles_nothing_more():
     warm_up()
 
     assert {name: len(each.dispatcher.overloads) for name, each in EVERY.items()} == before
+
+
+def test_only_who_must_compile_is_told_that_it_takes_long(tmp_path):
+    asked = "from pipeline.core.warm_up import warm_up; warm_up(lambda: print('cold'))"
+    here = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+
+    said = [subprocess.run([sys.executable, "-c", asked], env=here, capture_output=True, check=True) for _ in range(2)]
+
+    assert [each.stdout.strip() for each in said] == [b"cold", b""]
 
 
 def test_a_place_that_is_no_number_points_to_a_cell_all_the_same():
