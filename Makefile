@@ -10,6 +10,7 @@ endif
 endif
 VENV := .venv
 BIN := $(VENV)/bin
+COMPILE := $(BIN)/python -c 'from pipeline.core.warm_up import warm_up; warm_up()'
 PEERS := build/peers
 STAMP := .make/$(shell echo '$(EXTRAS)' | tr ',' '-')
 
@@ -25,6 +26,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "gantry needs Python 3.11 or later, this is %d.%d; name another with PYTHON=python3.11" % sys.version_info[:2])'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
+	$(COMPILE)
 	@mkdir -p .make && touch $@
 
 demo: $(STAMP) ## watch vehicles being counted, live, with nothing but the package, until Ctrl-C
@@ -41,6 +43,7 @@ format: $(STAMP) ## mend what a tool can mend
 	$(BIN)/ruff format .
 
 test: $(STAMP) ## all tests this machine can run; ends with what was skipped and how to get it
+	@$(COMPILE)
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadgroup --max-worker-restart 0 --cov --cov-report=term:skip-covered $(ARGS)
 
 kafka: ## a real Apache Kafka on this machine's JVM, on port 9092, until Ctrl-C (needs Java and Maven)

@@ -40,6 +40,7 @@ from pipeline.core.model import (
     Way,
 )
 from pipeline.core.scene import ScenePolicy
+from pipeline.core.warm_up import warm_up
 from pipeline.core.windows import WindowPolicy
 from pipeline.errors import Fatal
 from pipeline.ports import Model
@@ -54,7 +55,7 @@ from workers.classes import check_classes
 from workers.film import check_probe
 from workers.process import WallClock
 from workers.ranges import Finite
-from workers.saying import log_to_stderr
+from workers.saying import COMPILING, log_to_stderr
 from workers.whole import write_there
 
 YEARS = range(1970, 2200)
@@ -147,6 +148,7 @@ def count(
             chosen = None if precision == "auto" else precision
             seeing = stack.enter_context(closing(load_model(Path(model), backend=backend, precision=chosen)))
             check_classes({"": scene}, seeing.labels, seeing.name)
+        warm_up(lambda: None if quiet else click.echo(COMPILING, err=True))
         policy = CountPolicy(scene=ScenePolicy(windows=WindowPolicy(window_ms=interval * 1000)))
         try:
             counted, changes = asyncio.run(

@@ -13,6 +13,9 @@ from types import TracebackType
 from pipeline.adapters.secrets import redact
 from pipeline.errors import GantryError
 
+COMPILING = "compiling the tracker for this machine, which takes some ten seconds"
+"""What is said before that, so that nobody sits before a silent screen."""
+
 
 def debugging() -> bool:
     """Whether a person wants to see tracebacks."""

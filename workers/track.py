@@ -1,11 +1,14 @@
 """The process `track`: detections in; tracks, events and flow out."""
 
+import asyncio
 import uuid
 
 from pipeline.config import Settings
+from pipeline.core.warm_up import warm_up
 from pipeline.stages.track import TrackPolicy, track
 from workers.connection import joining
 from workers.process import Process, run
+from workers.saying import COMPILING
 
 
 def main(settings: Settings) -> int:
@@ -16,6 +19,7 @@ def main(settings: Settings) -> int:
 async def _track(process: Process) -> None:
     wanted = process.settings.track
     kafka = await process.kafka()
+    await asyncio.to_thread(warm_up, lambda: process.log.info(COMPILING))
     process.at_work = True
     async with kafka.writer() as writer, kafka.logs() as logs:
         await track(

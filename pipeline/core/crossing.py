@@ -14,10 +14,11 @@ from functools import lru_cache
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
+from pipeline.core import kernels
 from pipeline.core.anchors import RIDER, WALKER, Step, kind_of
 from pipeline.core.geometry import between, level
+from pipeline.core.kernels import Array, Flags
 from pipeline.core.model import Lane, Point, Way
 
 _RIGHT, _LEFT = Way.TO_RIGHT, Way.TO_LEFT
@@ -106,16 +107,25 @@ def ruler(start: Point, end: Point, aspect: float) -> Ruler:
 
 
 class Rulers:
-    """All lines of a scene, ready to be held against many points at once."""
+    """All lines of a scene, ready to be held against many steps at once."""
 
     def __init__(self, each: Sequence[Ruler]) -> None:
-        rows = np.array([(r.ax, r.ay, r.nx, r.ny) for r in each]).reshape(-1, 4)
-        self._ax, self._ay, self._nx, self._ny = rows.T.copy()
+        self._lines = np.array([(r.ax, r.ay, r.nx, r.ny) for r in each]).reshape(-1, 4).T.copy()
 
-    def distances(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Signed distance of each level point [n, 2] from each endless line, as `Ruler.distance`: [n, lines]."""
-        signed: NDArray[np.float64] = self._nx * (points[:, :1] - self._ax) + self._ny * (points[:, 1:] - self._ay)
-        return signed
+    def sides(self, places: Array) -> tuple[Flags, Flags, Array]:
+        """What the signed distances, see `Ruler.distance`, of n steps from m endless lines tell.
+
+        Args:
+            places: [2n, 2] level; n begins and then the n ends.
+
+        Returns:
+            [n, m] whether the step ends on the right, whether it began on the other side, how far from the line it ends.
+            Further than FAR is as good as FAR.
+        """
+        shape = (len(places) // 2, self._lines.shape[1])
+        right, passes, reach = np.empty(shape, np.bool_), np.empty(shape, np.bool_), np.empty(shape)
+        kernels.sides(places, self._lines, FAR, right, passes, reach)
+        return right, passes, reach
 
 
 def advance(measure: Ruler, memory: LineMemory | None, step: Step) -> tuple[LineMemory, Crossed | None]:

@@ -10,18 +10,13 @@ import math
 import struct
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import NamedTuple
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
+from pipeline.core import kernels
+from pipeline.core.kernels import CELL, Field
 from pipeline.core.perspective import UNSEEN, Perspective
-
-Array = NDArray[np.float64]
-
-CELL = 0.05
-"""Side of a cell, in picture heights."""
 
 MODES = 4
 """Velocities kept of one cell."""
@@ -37,9 +32,6 @@ Modes = list[list[float]]
 
 _ENOUGH = 3.0
 """So many vehicles at a place tell where one goes from there; else its neighbours are asked, too."""
-
-_SAME_WAY = 0.8
-"""Cosine of the angle between a mode and a vehicle that follows it, at least."""
 
 _MODE = np.dtype([("cell", "<u2"), ("n", "<f2"), ("vx", "<f2"), ("vy", "<f2")])
 """How a mode is kept: eight bytes, so that the field of a busy junction is a few kilobytes in a snapshot."""
@@ -68,23 +60,28 @@ class FlowField(msgspec.Struct, frozen=True, array_like=True):
         return cls(math.ceil(1 / CELL), math.ceil(aspect / CELL))
 
     @property
-    def _table(self) -> "_Table":
-        return _dense(self.rows * self.columns, self.modes)
+    def table(self) -> Field:
+        """What is kept, as it is looked up. Not to be written to.
+
+        Returns:
+            cells: [rows, columns] the row of each cell in the other two.
+            modes: [3, MODES, n] times seen (0: no such mode), vx, vy, in picture heights a second.
+            likeness: [4, MODES, n] their course, a unit vector (0, 0: no such mode), and two terms of their likeness.
+        """
+        return _dense(self.rows, self.columns, self.modes)
+
+    def _of(self, row: int, column: int) -> Modes:
+        """The modes of a cell."""
+        cells, kept, _ = self.table
+        modes: Modes = kept[:, :, cells[row, column]].T.tolist()
+        return modes
 
     def _cell(self, x: float, y: float) -> int:
         column = min(max(int(x / CELL), 0), self.columns - 1)
         return min(max(int(y / CELL), 0), self.rows - 1) * self.columns + column
 
-    def _rows_at(self, at: Array) -> NDArray[np.intp]:
-        """The rows of places [2, n] in the table: [n]."""
-        most = np.array(((self.columns - 1.0,), (self.rows - 1.0,)))
-        column, row = np.minimum(np.maximum(at / CELL, 0.0), most).astype(np.intp)
-        rows: NDArray[np.intp] = self._table.row.take(row * self.columns + column)
-        return rows
-
     def at(self, x: float, y: float) -> list[tuple[float, float, float]]:
         """The modes near a place: (times seen, vx, vy), most seen first; neighbours count where the cell knows little."""
-        table = self._table
         r, c = divmod(self._cell(x, y), self.columns)
         found: list[list[float]] = []
         for reach in (0, 1, 2, 3):
@@ -92,7 +89,7 @@ class FlowField(msgspec.Struct, frozen=True, array_like=True):
                 for cc in range(max(0, c - reach), min(self.columns, c + reach + 1)):
                     if max(abs(rr - r), abs(cc - c)) != reach:
                         continue
-                    for n, vx, vy in table.of(rr * self.columns + cc):
+                    for n, vx, vy in self._of(rr, cc):
                         if n > 0:
                             _join(found, n / (1 + 2 * reach), vx, vy)
             if sum(f[0] for f in found) >= _ENOUGH:
@@ -106,38 +103,6 @@ class FlowField(msgspec.Struct, frozen=True, array_like=True):
         row, column = np.divmod(kept["cell"].astype(np.intp), self.columns)
         said = np.stack([(column + 0.5) * CELL, (row + 0.5) * CELL, kept["n"], kept["vx"], kept["vy"]], axis=1)
         return [(x, y, n, vx, vy) for x, y, n, vx, vy in said.astype(np.float64).tolist()]
-
-    def along(self, state: Array) -> tuple[Array, Array, Array]:
-        """The mode that is most like each of n velocities: (vx, vy, times seen, 0 where none is alike), [n] each.
-
-        Args:
-            state: [4, n] x, y, vx, vy.
-        """
-        table, rows = self._table, self._rows_at(state[:2])
-        right, down, usual, pace = table.likeness.take(rows, axis=2)
-        vx, vy = state[2:]
-        own = np.maximum(np.hypot(vx, vy), 1e-6)
-        dot = right * (vx / own) + down * (vy / own)
-        good = dot > _SAME_WAY  # and of one that is there: others lead nowhere
-        # The most alike in course; between two of them the more usual one, and the one of the more alike speed.
-        likeness = dot + usual - np.abs(pace - np.log(own) / 5)
-        pick = np.where(good, likeness, -np.inf).argmax(axis=0)
-        n, mx, my = table.modes.reshape(3, -1).take(pick * table.modes.shape[2] + rows, axis=1)
-        return mx, my, n * np.logical_or.reduce(good)
-
-    def along_way(self, way: Array) -> tuple[Array, Array]:
-        """How far n ways lead the way others drive there.
-
-        Args:
-            way: [4, n] x and y of its begin, and dx, dy.
-
-        Returns:
-            (how far along the mode that a way is most like, below 0 if it goes against all; vehicles seen). [n] each.
-        """
-        seen, vx, vy = self._table.modes.take(self._rows_at(way[:2]), axis=2)
-        dx, dy = way[2:]
-        along = (dx * vx + dy * vy) / np.maximum(np.hypot(vx, vy), 1e-9)
-        return np.where(seen > 0, along, -np.inf).max(axis=0), seen.sum(axis=0)
 
     def learned(self, steps: Iterable[Step], perspective: Perspective = UNSEEN) -> "FlowField":
         """The field after vehicles drove from (x0, y0) to (x1, y1) in dt seconds each.
@@ -156,7 +121,7 @@ class FlowField(msgspec.Struct, frozen=True, array_like=True):
                 cell = self._cell(x, y)
                 if cell != before:
                     if cell not in touched:
-                        touched[cell] = self._table.of(cell)
+                        touched[cell] = self._of(*divmod(cell, self.columns))
                     quicker = perspective.size_at(x, y) ** 2 / ends
                     _vote(touched[cell], (x1 - x0) / dt * quicker, (y1 - y0) / dt * quicker)
                 before = cell
@@ -174,32 +139,14 @@ class FlowField(msgspec.Struct, frozen=True, array_like=True):
         return b"".join([*pieces, self.modes[at * size :]])
 
 
-class _Table(NamedTuple):
-    """What is kept, by rows of one cell each; row 0 is that of all cells of which nothing is. Not to be written to."""
-
-    row: NDArray[np.intp]  # [cells]
-    modes: Array  # [3, MODES, rows] times seen (0: no such mode), vx, vy, in picture heights a second
-    likeness: Array  # [4, MODES, rows] its course, a unit vector (0, 0: no such mode), and two terms of its likeness
-
-    def of(self, cell: int) -> Modes:
-        """The modes of a cell."""
-        modes: Modes = self.modes[:, :, self.row[cell]].T.tolist()
-        return modes
-
-
 @lru_cache(maxsize=256)
-def _dense(cells: int, modes: bytes) -> _Table:
+def _dense(rows: int, columns: int, modes: bytes) -> Field:
+    """See `FlowField.table`; row 0 of modes and likeness is that of all cells of which nothing is kept."""
     cell = np.frombuffer(modes, dtype="<u2")[::4].astype(np.intp)
-    nth = np.arange(len(cell)) - cell.searchsorted(cell)  # of the same cell
-    row = (nth == 0).cumsum()
-    rows = int(row[-1]) + 1 if len(row) else 1
-    kept = np.frombuffer(modes, dtype="<f2").reshape(-1, 4)[:, 1:].T.astype(np.float64)
-    n, vx, vy = kept
-    size = np.maximum(np.hypot(vx, vy), 1e-6)
-    table = _Table(np.zeros(cells, np.intp), np.zeros((3, MODES, rows)), np.zeros((4, MODES, rows)))
-    table.row[cell] = row
-    table.modes[:, nth, row] = kept
-    table.likeness[:, nth, row] = vx / size, vy / size, np.minimum(n, 5) / 50, np.log(size) / 5
+    kept = np.frombuffer(modes, dtype="<f2").reshape(-1, 4)[:, 1:].astype(np.float64)
+    n = 1 + len(cell)  # no more than that: some modes are of one cell
+    table = np.zeros((rows, columns), np.intp), np.zeros((3, MODES, n)), np.zeros((4, MODES, n))
+    kernels.dense(cell, kept, *table)
     for each in table:
         each.flags.writeable = False
     return table

@@ -14,7 +14,7 @@ import numpy as np
 
 from pipeline.core import crossing, crowding, movements, zones
 from pipeline.core.anchors import Step, anchor_of, anchored, step_of
-from pipeline.core.crossing import FAR, Crossed, CrossingPolicy, LineMemory, Ruler, Rulers, lane_of, ruler
+from pipeline.core.crossing import Crossed, CrossingPolicy, LineMemory, Ruler, Rulers, lane_of, ruler
 from pipeline.core.crowding import Crowd
 from pipeline.core.model import (
     Anchor,
@@ -141,13 +141,8 @@ class Measure:
         points = [walk.before for walk in walks] + [walk.after for walk in walks]
         ends = np.fromiter(chain.from_iterable(points), np.float64, 2 * len(points)).reshape(-1, 2)
         ends[:, 0] *= self.aspect
-        before, after = ends[: len(walks)], ends[len(walks) :]
-        signed = self.layout.rulers.distances(ends)
-        right, reach = signed >= 0, np.minimum(np.abs(signed[len(walks) :]), FAR)
-        right_now = right[len(walks) :]
-        passes = right_now != right[: len(walks)]
-        near = self.layout.outlines.near(before, after)
-        rows = zip(walks, right_now.tolist(), passes.tolist(), reach.tolist(), near.tolist(), strict=True)
+        every = (*self.layout.rulers.sides(ends), self.layout.outlines.near(ends))
+        rows = zip(walks, *(each.tolist() for each in every), strict=True)
         return [self._follow(*row) for row in rows]
 
     def end(self, track: Track, trail: Trail, how: Ending) -> None:

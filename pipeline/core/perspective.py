@@ -13,13 +13,11 @@ and Machine Learning (2006), 3.3.
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
-from typing import NamedTuple
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from pipeline.core.kernels import Array, Plane, size
 
 HEIGHT_M: Mapping[str, float] = MappingProxyType(
     {"car": 1.5, "truck": 3.0, "bus": 3.0, "motorcycle": 1.6, "bicycle": 1.7, "person": 1.7}
@@ -40,9 +38,6 @@ _PRIOR = (1.0, 1 / 0.03**2, 1 / 0.15**2)
 
 _SURE = 1e8
 """Information of what was measured."""
-
-_MOST = 3.0
-"""Nothing becomes more times larger or smaller on a way that is believed."""
 
 Sighting = tuple[float, float, float, str, float]
 """x and y of a foot, height of its box, its class and the detector's score."""
@@ -81,62 +76,30 @@ class Perspective(msgspec.Struct, frozen=True, array_like=True):
             m = tuple([old * kept + worth * new for old, new in zip(m, more, strict=True)])
         return self if m is self.moments else Perspective(m)
 
-    def size(self, at: Array) -> Array:
-        """How high a metre is seen at places [2] or [2, n]: a number or [n], above 0."""
-        fit = _fit(self.moments)
-        size: Array = np.maximum(fit.slope.dot(at) + fit.level, _LEAST)
-        return size
+    @property
+    def plane(self) -> Plane:
+        """Level, right and down: how high a metre is seen at (x, y) is level + right x + down y, and above 0."""
+        return _fit(self.moments)[0]
+
+    @property
+    def doubt(self) -> Array:
+        """[3, 3] the covariance of the three terms."""
+        return _fit(self.moments)[1]
 
     def size_at(self, x: float, y: float) -> float:
-        """The same of one place."""
-        fit = _fit(self.moments)
-        return max(fit.right * x + fit.down * y + fit.level, _LEAST)
-
-    def larger(self, at: Array, then: Array) -> Array:
-        """How many times larger a thing is seen at `then` than it is at `at`: places [2] or [2, n], answer a number or [n]."""
-        ratio: Array = np.minimum(np.maximum(self.size(then) / self.size(at), 1 / _MOST), _MOST)
-        return ratio
-
-    def growth(self, at: Array, speed: Array, doubt: Array) -> tuple[Array, Array]:
-        """By which share things that move grow in a second, and its variance.
-
-        Args:
-            at: [2, n] where they are.
-            speed: [2, n] theirs.
-            doubt: [2, n] its variances.
-        """
-        fit = _fit(self.moments)
-        size = np.maximum(fit.slope.dot(at) + fit.level, _LEAST)
-        rate = fit.slope.dot(speed) / size
-        towards = np.empty((3, len(size)))  # size times how the rate changes with each of the three terms
-        np.negative(rate, out=towards[0])
-        np.subtract(speed, rate * at, out=towards[1:])
-        of_each = fit.cov.dot(towards) * towards
-        variance = (of_each[0] + of_each[1] + of_each[2] + fit.steep.dot(doubt)) / (size * size)
-        return rate, variance
+        """How high a metre is seen at a place, above 0."""
+        return size.py_func(self.plane, x, y)  # of one place Python is done before machine code is called
 
 
 UNSEEN = Perspective()
 """Nothing is known: all is equally large everywhere."""
 
 _MIDDLE = (0.9, 0.5)
-_LEAST = 1e-3
-
-
-class _Fit(NamedTuple):
-    """Size is level + right x + down y."""
-
-    level: float
-    right: float
-    down: float
-    slope: Array  # [2] right and down
-    steep: Array  # [2] their squares
-    cov: Array  # [3, 3] of the three
 
 
 @lru_cache(maxsize=256)
-def _fit(moments: tuple[float, ...]) -> _Fit:
-    """The three terms; in plain numbers, for nearly every picture brings a sighting and numpy is slow with so few."""
+def _fit(moments: tuple[float, ...]) -> tuple[Plane, Array]:
+    """The three terms and their covariance; in plain numbers, for nearly every picture brings a sighting and numpy is slow with so few."""
     a, b, c, d, e, f, u, v, w = moments
     a, d, f = a + _PRIOR[0], d + _PRIOR[1], f + _PRIOR[2]
     # The inverse by Cholesky's factors L D L', with ones on the diagonal of L.
@@ -158,6 +121,4 @@ def _fit(moments: tuple[float, ...]) -> _Fit:
     level -= right * x + down * y
     xy_, xz_ = xy - x * yy - y * yz, xz - x * yz - y * zz
     xx -= x * (xy + xy_) + y * (xz + xz_)
-    cov = np.array((xx, xy_, xz_, xy_, yy, yz, xz_, yz, zz)).reshape(3, 3)
-    slope = np.array((right, down))
-    return _Fit(level, right, down, slope, slope * slope, cov)
+    return (level, right, down), np.array((xx, xy_, xz_, xy_, yy, yz, xz_, yz, zz)).reshape(3, 3)

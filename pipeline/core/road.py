@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from pipeline.core.flow_field import FlowField, Step
+from pipeline.core.kernels import Field
 from pipeline.core.perspective import Perspective, Sighting
 
 
@@ -13,6 +14,10 @@ class Road(msgspec.Struct, frozen=True, omit_defaults=True):
 
     flow: dict[str, FlowField] = {}  # by kind of road user
     perspective: Perspective = Perspective()
+
+    def field(self, kind: str) -> Field:
+        """The table of the flow of a kind, as in FlowField; where nobody of it was seen, it is empty."""
+        return self.flow.get(kind, _NOWHERE).table
 
     def learned(self, steps: Mapping[str, Sequence[Step]], sizes: Iterable[Sighting], aspect: float) -> "Road":
         """What is known after these.
@@ -30,6 +35,8 @@ class Road(msgspec.Struct, frozen=True, omit_defaults=True):
             }
         return Road(flow, self.perspective.learned(sizes))
 
+
+_NOWHERE = FlowField.empty(1.0)
 
 UNKNOWN = Road()
 """Of a camera that saw nothing yet."""

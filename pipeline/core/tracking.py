@@ -22,18 +22,15 @@ from itertools import chain
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from pipeline.core.boxes import Look, look
-from pipeline.core.flow_field import CELL, FlowField, Step
+from pipeline.core.flow_field import Step
+from pipeline.core.kernels import CELL, Array, Places, costs
 from pipeline.core.model import Detections, Point
-from pipeline.core.motion import Fit, MotionPolicy, fit, near, predict, update
+from pipeline.core.motion import Fit, MotionPolicy, by_kind, fit, noise_of, predict, update
 from pipeline.core.perspective import Sighting
 from pipeline.core.road import UNKNOWN, Road
-
-Array = NDArray[np.float64]
-Places = NDArray[np.intp]
 
 _NEVER = 1e6  # a cost that no match is worth
 _MOST_BRANCHES = 6
@@ -325,12 +322,16 @@ class _Fits(msgspec.Struct, frozen=True):
     """How well m detections fit r rows."""
 
     cost: Array  # [r, m] -2 log of how much likelier it is that the detection continues the row than that it is new
-    place: Places  # [r, m] in `fit`; -1: it surely does not continue it
-    fit: Fit
+    rows: _Rows
+    view: Look
+    road: Road
+    policy: MotionPolicy
 
     def of(self, row: Places, seen: Places) -> Fit:
-        """Of pairs that may be."""
-        return self.fit.of(self.place[row, seen])
+        """Of some pairs."""
+        means, covs = self.rows.means.take(row, axis=1), self.rows.covs.take(row, axis=1)
+        boxes, cut = self.view.boxes.take(seen, axis=1), self.view.cut.take(seen, axis=1)
+        return fit(means, covs, boxes, cut, self.road.perspective, self.policy)
 
 
 def _fits(
@@ -340,67 +341,24 @@ def _fits(
     road: Road,
     policy: TrackingPolicy,
 ) -> _Fits:
-    within = near(rows.means, rows.covs, view.boxes, policy.gate, policy.motion)
-    if len(kinds := {*rows.kinds, *view.kinds}) > 1:
-        number = {k: n for n, k in enumerate(kinds)}
-        within &= np.array([number[k] for k in rows.kinds])[:, None] == np.array([number[k] for k in view.kinds])
-    # Most are nowhere near each other: what follows is of the p pairs that may be.
-    r, d = within.nonzero()
-    means, covs, start = (each.take(r, axis=1) for each in (rows.means, rows.covs, rows.start))
-    boxes = view.boxes.take(d, axis=1)
-    pairs = fit(means, covs, boxes, view.cut.take(d, axis=1), road.perspective, policy.motion)
-    off, square = pairs.off, pairs.high * pairs.high
-    noise = pairs.blur + ((means[4:] * (policy.motion.jitter_ms / 1000)) ** 2 + covs[:4])
-    far = np.add.reduce(off * off / noise)
     newcomers = policy.newcomers + policy.newcomers_s * np.minimum(rows.dt, 2.0)
-    # The density of boxes around where one is expected, over that of newcomers: heights cancel out but for four.
-    rarer = np.multiply.reduce(noise) * (newcomers * newcomers).take(r) / (square * square)
     assumed = rows.cost - 2 * math.log(policy.detected / (1 - policy.detected)) + 4 * math.log(2 * math.pi)
     young = [tracks[i].sightings == 1 for i in rows.owner]
     if True in young:
         assumed += np.minimum(rows.dt - rows.dt.min(), 2.0) * policy.absent * np.array(young)
-    cost = far + np.log(rarer) + assumed.take(r)
+    more = np.zeros(len(view.labels))
     if view.within:
-        part = np.zeros(len(view.labels))
-        part[list(view.part({}))] = policy.part_cost
-        cost += part.take(d)
-    # However long it was hidden, a moving vehicle was not thrown back the way it came.
-    high, velocity = start[3], start[4:6]
-    speed = np.hypot(velocity[0], velocity[1])
-    along = (off[:2] + means[:2] - start[:2]) * velocity  # the sum over both axes is the way times the speed
-    thrown = (speed >= policy.moving_heights * high) & (along[0] + along[1] < -policy.back_heights * high * speed)
-    every, place = np.empty(within.shape), np.empty(within.shape, dtype=np.intp)
-    every.fill(_NEVER)
-    place.fill(-1)
-    may_be = ((far <= policy.gate) & (cost < 0) & ~thrown).nonzero()[0]
-    cost, r, d = cost.take(may_be), r.take(may_be), d.take(may_be)
-    cost += _against(rows, r, view.boxes.take(d, axis=1), road.flow, policy)
-    every[r, d] = cost
-    place[r, d] = may_be
-    return _Fits(every, place, pairs)
-
-
-def _against(rows: _Rows, r: Places, boxes: Array, flow: Mapping[str, FlowField], policy: TrackingPolicy) -> Array:
-    """What it costs p pairs to have driven against all others: [p]. Laplace's rule: nobody of n did, so one in n + 1 may.
-
-    Args:
-        rows: the vehicles.
-        r: [p] places in them.
-        boxes: [4, p] where they are now.
-        flow: by kind.
-        policy: beliefs.
-    """
-    out = np.zeros(len(r))
-    start = rows.start.take(r, axis=1)
-    driven, least = boxes[:2] - start[:2], policy.against_heights * start[3]
-    # Who drove less than that did not drive that far against anybody: with many pictures a second, nearly everyone.
-    some = (driven[0] * driven[0] + driven[1] * driven[1] > least * least).nonzero()[0]
-    kinds = [rows.kinds[i] for i in r.take(some).tolist()]
-    for kind in {*kinds} & flow.keys():
-        mine = some[[k == kind for k in kinds]]
-        along, seen = flow[kind].along_way(np.concatenate((start[:2], driven)).take(mine, axis=1))
-        out[mine] = 2 * np.log1p(seen) * (along < -least.take(mine))
-    return out
+        more[list(view.part({}))] = policy.part_cost
+    cost = np.full((len(rows.owner), len(view.labels)), _NEVER)
+    noise, jitter_s, plane = noise_of(policy.motion), policy.motion.jitter_ms / 1000, road.perspective.plane
+    drives, theirs = (policy.moving_heights, policy.back_heights, policy.against_heights), by_kind(view.kinds)
+    for kind, mine in by_kind(rows.kinds).items():
+        if kind in theirs:
+            costs(
+                rows.means, rows.covs, rows.start, assumed, newcomers, mine, view.boxes, view.cut, more, theirs[kind],
+                road.field(kind), plane, noise, jitter_s, policy.gate, drives, cost,
+            )  # fmt: skip
+    return _Fits(cost, rows, view, road, policy.motion)
 
 
 def _assigned(cost: Array, rows: Places) -> list[tuple[int, int]]:

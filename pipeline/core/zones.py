@@ -14,10 +14,11 @@ from functools import lru_cache
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
+from pipeline.core import kernels
 from pipeline.core.anchors import Step
 from pipeline.core.geometry import along, between, inside, level
+from pipeline.core.kernels import Array, Flags
 from pipeline.core.model import Point
 
 
@@ -92,14 +93,17 @@ class Outlines:
     """All zones of a scene, ready to be held against many steps at once."""
 
     def __init__(self, each: Sequence[Outline]) -> None:
-        self._low = np.array([o.low for o in each]).reshape(-1, 2)
-        self._high = np.array([o.high for o in each]).reshape(-1, 2)
+        self._corners = np.array([(*o.low, *o.high) for o in each]).reshape(-1, 4).T.copy()
 
-    def near(self, starts: NDArray[np.float64], ends: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Which steps, from level points [n, 2] to others, may come near which zones: [n, zones], not `Outline.misses`."""
-        low, high = np.minimum(starts, ends)[:, None], np.maximum(starts, ends)[:, None]
-        close: NDArray[np.bool_] = (high >= self._low) & (low <= self._high)
-        return close[..., 0] & close[..., 1]
+    def near(self, places: Array) -> Flags:
+        """Which steps may come near which zones, not `Outline.misses`: [n, zones].
+
+        Args:
+            places: [2n, 2] level; n begins and then the n ends.
+        """
+        close = np.empty((len(places) // 2, self._corners.shape[1]), np.bool_)
+        kernels.near(places, self._corners, close)
+        return close
 
 
 class Presence(msgspec.Struct, frozen=True, array_like=True):

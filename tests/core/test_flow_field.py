@@ -2,12 +2,13 @@
 
 import math
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core.flow_field import CELL, MODES, FlowField
+from pipeline.core import kernels
+from pipeline.core.flow_field import MODES, FlowField
+from pipeline.core.kernels import CELL
 from pipeline.core.perspective import Perspective
 
 ASPECT = 16 / 9
@@ -48,11 +49,11 @@ def test_a_place_nobody_was_at_asks_its_neighbours_and_far_from_all_knows_nothin
 def test_along_gives_the_mode_that_goes_the_same_way_and_none_for_who_goes_across():
     field = driven(driven(FlowField.empty(ASPECT), 0.8, 0.5, 0.1, 0.0, times=5), 0.8, 0.5, 0.0, 0.3, times=5)
 
-    vx, vy, n = field.along(np.array([[0.805, 0.805], [0.505, 0.505], [0.2, -0.2], [0.01, 0.0]]))
+    vx, vy, n = kernels.along(field.table, 0.805, 0.505, 0.2, 0.01)
 
-    assert (vx[0], vy[0]) == (pytest.approx(0.1, abs=1e-4), pytest.approx(0.0, abs=1e-4))
-    assert n[0] > 0
-    assert n[1] == 0
+    assert (vx, vy) == (pytest.approx(0.1, abs=1e-4), pytest.approx(0.0, abs=1e-4))
+    assert n > 0
+    assert kernels.along(field.table, 0.805, 0.505, -0.2, 0.0)[2] == 0
 
 
 def test_what_is_not_driven_any_more_is_forgotten_for_what_is():

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from pipeline.core import kernels
 from pipeline.core.calibration import fitted
 from pipeline.core.model import Calibration, KnownPose, Size
 from pipeline.core.perspective import HEIGHT_M, Perspective
@@ -21,7 +22,11 @@ def seen(n=120, *, horizon=HORIZON, leans=0.0, spread=0.2, labels=("car", "truck
 
 
 def larger(perspective, at, then):
-    return float(perspective.larger(np.array(at), np.array(then)))
+    return kernels.larger(perspective.plane, *at, *then)
+
+
+def growth(perspective, at, speed, unsure=(0.0, 0.0)):
+    return kernels.growth(perspective.plane, perspective.doubt, at, speed, unsure)
 
 
 def test_who_comes_nearer_is_seen_larger_as_the_horizon_says():
@@ -40,29 +45,29 @@ def test_a_camera_that_hangs_askew_shows_one_side_larger():
 
 
 def test_growth_is_the_change_of_size_and_is_surer_the_more_was_seen():
-    at, speed, nothing = np.array([[0.9], [0.5]]), np.array([[0.0], [0.2]]), np.zeros((2, 1))
+    at, speed = (0.9, 0.5), (0.0, 0.2)
     few, many = Perspective().learned(seen(12)), Perspective().learned(seen(300))
 
-    rate, variance = many.growth(at, speed, nothing)
-    assert rate[0] == pytest.approx(0.2 / (0.5 - HORIZON), rel=0.15)
-    assert variance[0] < few.growth(at, speed, nothing)[1][0]
-    assert many.growth(at, speed, np.full((2, 1), 0.01))[1][0] > variance[0], "a speed in doubt is a growth in doubt"
-    assert many.growth(at, np.zeros((2, 1)), nothing)[0][0] == 0.0, "who stands does not grow"
+    rate, variance = growth(many, at, speed)
+    assert rate == pytest.approx(0.2 / (0.5 - HORIZON), rel=0.15)
+    assert variance < growth(few, at, speed)[1]
+    assert growth(many, at, speed, (0.01, 0.01))[1] > variance, "a speed in doubt is a growth in doubt"
+    assert growth(many, at, (0.0, 0.0))[0] == 0.0, "who stands does not grow"
 
 
 def test_before_anything_was_seen_nothing_grows_and_nothing_is_sure():
-    rate, variance = Perspective().growth(np.array([[0.9], [0.5]]), np.array([[0.0], [0.3]]), np.zeros((2, 1)))
+    rate, variance = growth(Perspective(), (0.9, 0.5), (0.0, 0.3))
 
     assert larger(Perspective(), (0.9, 0.2), (0.9, 0.9)) == 1.0
-    assert rate[0] == 0.0
-    assert variance[0] > 1.0
+    assert rate == 0.0
+    assert variance > 1.0
 
 
 def test_above_the_horizon_nothing_is_without_bounds():
     learned = Perspective().learned(seen())
 
     assert 1 / 3 <= larger(learned, (0.9, 0.9), (0.9, 0.0)) <= 1
-    assert np.isfinite(learned.growth(np.array([[0.9], [-0.2]]), np.array([[0.0], [1.0]]), np.zeros((2, 1)))).all()
+    assert np.isfinite(growth(learned, (0.9, -0.2), (0.0, 1.0))).all()
 
 
 def test_what_was_seen_long_ago_fades():

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 
 from pipeline.adapters.painter import Pixels
-from pipeline.core.flow_field import CELL, FlowField
+from pipeline.core.flow_field import FlowField
+from pipeline.core.kernels import CELL
 from pipeline.core.model import Size
 from pipeline.errors import Fatal
 
