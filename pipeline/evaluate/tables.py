@@ -164,14 +164,12 @@ def trap_speeds(evaluation: Evaluation) -> Sheet:
     """How far off the speeds between two lines are."""
     return Sheet(
         title="Speed between two lines",
-        note="mean speed from line to line, told minus true; truth: who went all the way; found: told of one of them",
+        note="told minus true, of the mean speed from line to line",
         columns=(
             "trap",
             "from",
             "to",
-            "truth",
-            "told",
-            "found",
+            "known",
             "bias, km/h",
             "median error, km/h",
             "85 % within, km/h",
@@ -181,29 +179,34 @@ def trap_speeds(evaluation: Evaluation) -> Sheet:
         rows=tuple(
             (
                 *names,
-                *map(str, (s.truth, s.told, s.found)),
+                str(s.found),
                 number(s.speed_bias_kmh, digits=1, signed=True),
                 number(s.speed_error_kmh, digits=1),
                 number(s.speed_error_p85_kmh, digits=1),
                 number(s.speed_error_p95_kmh, digits=1),
             )
             for names, s in _trapped(evaluation)
+            if s.found
         ),
         last_is_sum=True,
     )
 
 
 def trap_sureness(evaluation: Evaluation) -> Sheet:
-    """Whether the speeds between two lines are as sure as they say."""
+    """How many went from line to line and were told, and whether the speeds are as sure as they say."""
     return Sheet(
         title="Stated uncertainty of speeds between two lines",
-        note="share that is off by no more than one and two standard deviations that the run stated; 68 % and 95 % are honest",
-        columns=("trap", "from", "to", "stated", "within 1", "within 2"),
+        note="truth: who went from line to line; told: speeds of the run; found: of both; within one and two standard deviations that the run stated: 68 % and 95 % are honest",
+        columns=("trap", "from", "to", "truth", "told", "found", "within 1", "within 2"),
         words=3,
         rows=tuple(
-            (*names, str(s.speed_within_1sd.of), percent(s.speed_within_1sd), percent(s.speed_within_2sd))
+            (
+                *names,
+                *map(str, (s.truth, s.told, s.found)),
+                percent(s.speed_within_1sd),
+                percent(s.speed_within_2sd),
+            )
             for names, s in _trapped(evaluation)
-            if s.speed_within_1sd.of
         ),
         last_is_sum=True,
     )

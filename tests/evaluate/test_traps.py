@@ -87,7 +87,7 @@ def test_both_ways_stand_by_themselves_and_together():
 
     rows = [(t.from_line, t.line, t.score.speed_bias_kmh.value) for t in got.traps.each]
     assert rows == [("far", "near", pytest.approx(-2)), ("near", "far", pytest.approx(1))]
-    (table,) = (s for s in sheets(got) if s.title == "Speed between two lines")
+    (table,) = (s for s in sheets(got) if s.title == "Stated uncertainty of speeds between two lines")
     assert [row[:6] for row in table.rows] == [
         ("bridge", "far", "near", "1", "1", "1"),
         ("bridge", "near", "far", "1", "1", "1"),
@@ -143,7 +143,7 @@ def test_a_trap_that_told_nothing_is_known_by_the_scene():
     got = scored([], went("1", 10, 12.5), scene=[BRIDGE])
 
     assert errors(got) == ((1, 0, 0), None, None)
-    assert [s.title for s in sheets(got) if s.title in SHEETS] == ["Speed between two lines"]
+    assert [s.title for s in sheets(got) if s.title in SHEETS] == ["Stated uncertainty of speeds between two lines"]
 
 
 def test_the_page_shows_what_the_tables_do():
