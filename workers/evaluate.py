@@ -17,6 +17,7 @@ from pipeline.adapters import serve_client
 from pipeline.adapters.video import probe
 from pipeline.config import load_scene
 from pipeline.core.credentials import without_credentials
+from pipeline.core.model import Scene
 from pipeline.errors import Fatal
 from pipeline.evaluate import hota
 from pipeline.evaluate.belonging import (
@@ -42,7 +43,9 @@ from pipeline.evaluate.run import (
     placed,
     read_events,
     read_movements,
+    read_speeds,
     read_watched,
+    speeds_of,
 )
 from pipeline.evaluate.shift import shift
 from pipeline.evaluate.tables import headline, sheets
@@ -149,8 +152,11 @@ def evaluate(
         raise click.UsageError("--boxes is for --tracks: give --tracks FILE, too")
     truth = merged(_truths(truth_files))
     said = _run(run, camera, truth, start)
+    scene = None if scene_file is None else load_scene(scene_file, camera)
+    if scene is not None:
+        said = msgspec.structs.replace(said, speed_traps=tuple(scene.speed_traps))
     ours, truth, notes = _sides(said, truth, lines, start, tolerance * 1000)
-    notes += _check(said, ours, truth, tolerance * 1000, scene_file, video, camera, anyway=anyway)
+    notes += _check(said, ours, truth, tolerance * 1000, scene, str(scene_file), video, anyway=anyway)
     followed = None
     if tracks is not None:
         of_tracks = read_mot(_text(tracks), str(tracks))
@@ -199,14 +205,19 @@ def _run(where: str, camera: str | None, truth: Truth, start: float | None) -> R
         text = _text(path)
         if text.strip() and not text.lstrip().startswith("{"):
             raise Fatal(f"{where}: this is no events.jsonl; give the folder that `gantry count --out` made")
-        return only_camera(Run(name=where, events=read_events(text, where), went=read_movements(text)), camera)
+        return only_camera(_told(text, where, where), camera)
     events, flow = path / "events.jsonl", path / "flow.csv"
     if not events.exists():
         raise Fatal(f"{where}: there is no events.jsonl in this folder; `gantry count --out` makes one")
     watched = read_watched(_text(flow), str(flow)) if flow.exists() else None
-    text = _text(events)
-    read = read_events(text, str(events))
-    return only_camera(Run(name=where, events=read, watched_ms=watched, went=read_movements(text)), camera)
+    told = _told(_text(events), where, str(events))
+    return only_camera(msgspec.structs.replace(told, watched_ms=watched), camera)
+
+
+def _told(text: str, name: str, file: str) -> Run:
+    """Everything in events.jsonl. Raises Fatal."""
+    events = read_events(text, file)
+    return Run(name=name, events=events, went=read_movements(text), clocked=read_speeds(text, file))
 
 
 def _served(where: str, camera: str | None, truth: Truth, start: float | None) -> Run:
@@ -222,7 +233,8 @@ def _served(where: str, camera: str | None, truth: Truth, start: float | None) -
             where, camera, from_ms=round(begin) - BESIDE_MS, to_ms=round(begin + truth.duration_ms) + BESIDE_MS
         )
     )
-    return Run(name=f"{name}, camera {camera}", events=events_of(rows, name), went=movements_of(rows))
+    events, went, speeds = events_of(rows, name), movements_of(rows), speeds_of(rows, name)
+    return Run(name=f"{name}, camera {camera}", events=events, went=went, clocked=speeds)
 
 
 def _sides(
@@ -250,9 +262,9 @@ def _check(
     ours: Passages,
     truth: Truth,
     tolerance_ms: float,
-    scene_file: Path | None,
+    scene: Scene | None,
+    of_scene: str,
     video: str | None,
-    camera: str | None,
     *,
     anyway: bool,
 ) -> list[str]:
@@ -262,8 +274,8 @@ def _check(
         Fatal: they do not, and nobody said to go on anyway.
     """
     wrong = differences(said, ours, truth, tolerance_ms=tolerance_ms)
-    if scene_file is not None:
-        wrong += scene_differences(load_scene(scene_file, camera), str(scene_file), truth)
+    if scene is not None:
+        wrong += scene_differences(scene, of_scene, truth)
     if video is not None:
         film = asyncio.run(probe(video))
         wrong += film_differences(film.size, film.duration_s, video, truth, shows=in_comment(film.comment))

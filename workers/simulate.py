@@ -16,7 +16,7 @@ from pipeline.adapters.painter.film import write_film
 from pipeline.adapters.recordings import own
 from pipeline.adapters.sumo import record as run_sumo
 from pipeline.adapters.sumo import require
-from pipeline.config import scene_yaml
+from pipeline.config import load_scene, scene_yaml
 from pipeline.errors import Fatal
 from pipeline.simulate import journeys
 from pipeline.simulate.address import of_film
@@ -150,6 +150,12 @@ def film_(
 @click.argument("name", metavar="SCENARIO")
 @_seed
 @click.option("--from", "file", type=click.Path(path_type=Path), help="A recording of your own, instead of --seed.")
+@click.option(
+    "--scene",
+    "scene_file",
+    type=click.Path(path_type=Path),
+    help="YAML with lines and zones of your own.  [default: the scenario's]",
+)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder; it gets truth.json.")
 @click.option("--mot", "boxes", is_flag=True, help="Also every frame's boxes, as MOTChallenge keeps them.")
 @click.option(
@@ -160,11 +166,14 @@ def film_(
     help="Of --mot and --frames.",
 )
 @click.option("--frames", "lines", is_flag=True, help="Also frames.jsonl: every frame's boxes, identities and speeds.")
-def truth_(name: str, seed: int | None, file: Path | None, out: Path, boxes: bool, fps: float, lines: bool) -> None:
+def truth_(
+    name: str, seed: int | None, file: Path | None, scene_file: Path | None, out: Path,
+    boxes: bool, fps: float, lines: bool,
+) -> None:  # fmt: skip
     """Write what a perfect eye behind a scenario's camera would measure."""
     place = scenario(name)
     recording = _which(name, place, seed, file)
-    value = truth(recording, place)
+    value = truth(recording, place, measured=None if scene_file is None else load_scene(scene_file))
     _kept(out / "truth.json", encode_truth(value), folder=True)
     click.echo(
         f"{out / 'truth.json'}: {len(value.passages)} passages, {len(value.movements)} movements, "

@@ -431,11 +431,12 @@ def _look(memory: Memory, header: Header, seen: Detections, policy: ScenePolicy)
         policy=policy.tracking,
         road=_road(memory, plane),
     )
-    motions = moved(memory.motions, tracks, seen, Glance(header, memory.scene, aspect, policy.speed))
+    glance = Glance(header, memory.scene, aspect, policy.speed, seen)
+    motions = moved(memory.motions, tracks, glance)
     living = {track.id: track for track in tracks}
     vouched = {name: track for name, track in living.items() if track.weight >= policy.tracking.evidence}
     memory = msgspec.structs.replace(memory, tracks=tracks, motions=motions, model=seen.model)
-    memory, events = _measured(memory, header, living, vouched, ended, policy, blind=blind)
+    memory, events = _measured(memory, glance, living, vouched, ended, policy, blind=blind)
     if valid:
         windows = counted(windows, events, policy.windows, now_ms=header.captured_ms)
         if plane is not None:
@@ -458,7 +459,7 @@ def _road(memory: Memory, plane: GroundPlane | None) -> Road:
 
 def _measured(
     memory: Memory,
-    header: Header,
+    glance: Glance,
     living: Mapping[str, Track],
     vouched: Mapping[str, Track],
     ended: Sequence[Track],
@@ -470,14 +471,14 @@ def _measured(
 
     Args:
         memory: with the tracks, but not the trails, of the picture.
-        header: of the picture.
+        glance: the picture.
         living: the tracks by id.
         vouched: those with evidence enough to be shown and counted.
         ended: tracks that ended with the picture.
         policy: beliefs and limits.
         blind: nobody saw what was between the picture before and this one.
     """
-    aspect, scene = _aspect(memory, header), memory.scene
+    aspect, scene = glance.aspect, memory.scene
     before = {
         name: memory.trails.get(name) or Trail(track.foot(aspect), track.seen_ms, height=track.height)
         for name, track in living.items()
@@ -485,7 +486,7 @@ def _measured(
     }
     if scene is None or not (scene.lines or scene.zones):
         return msgspec.structs.replace(memory, trails=before), []
-    measure = Measure(scene, _moment(header, memory.model), aspect, policy.crossing, memory.learned)
+    measure = Measure(scene, _moment(glance.header, memory.model), aspect, policy.crossing, memory.learned)
     for track in ended:
         if track.id in memory.trails:
             measure.end(track, memory.trails[track.id], Ending.LOST)
@@ -499,7 +500,7 @@ def _measured(
     crowds = measure.crowds(memory.crowds, _occupancy(scene, trails), blind=blind) if limited else {}
     motions, events = memory.motions, measure.events
     if events:
-        motions, events = clocked(motions, events, due, Glance(header, scene, aspect, policy.speed))
+        motions, events = clocked(motions, events, due, glance)
     memory = msgspec.structs.replace(memory, trails=trails, motions=motions, crowds=crowds)
     if memory.healthy is False:  # what is seen now is told, but nothing is learned from it
         return memory, [msgspec.structs.replace(e, valid=False) if isinstance(e, OfTrack) else e for e in events]

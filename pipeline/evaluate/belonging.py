@@ -240,6 +240,8 @@ def only_lines(side: Side, lines: Sequence[str]) -> Side:
         side,
         passages=tuple(p for p in side.passages if p.line in lines),
         lines={name: ends for name, ends in side.lines.items() if name in lines},
+        timed=tuple(t for t in side.timed if t.from_line in lines and t.passage.line in lines),
+        speed_traps=tuple(trap for trap in side.speed_traps if trap.start in lines and trap.end in lines),
     )
 
 

@@ -15,6 +15,7 @@ from pipeline.evaluate.matching import Outcome, Verdict, match
 from pipeline.evaluate.movements import Movement, movements
 from pipeline.evaluate.passages import Passage, Passages, Truth
 from pipeline.evaluate.scores import Score, score
+from pipeline.evaluate.traps import Traps, traps
 from pipeline.evaluate.volumes import Volumes, volumes
 
 NO_CLASS = "(none)"
@@ -84,6 +85,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     outcomes: tuple[Outcome, ...]
     notes: tuple[str, ...] = ()
     followed: Followed | None = None  # how well tracks keep to their users; None: no boxes were given
+    traps: Traps | None = None  # speeds between two lines; None: there are none that can be scored
 
 
 def evaluate(
@@ -122,6 +124,7 @@ def evaluate(
         span_ms=(0.0, truth.duration_ms),
         pool=pools.pool,
     )
+    of_traps, more = traps(run, truth, tolerance_ms=tolerance_ms, pool=pools.pool)
     ways = _ways(truth, outcomes)
     taking_part = [o for o in outcomes if o.verdict not in {Verdict.ACCEPTED, Verdict.OUTSIDE}]
     return Evaluation(
@@ -157,8 +160,9 @@ def evaluate(
         accepted=sum(o.verdict is Verdict.ACCEPTED and o.event is not None for o in outcomes),
         outside=sum(o.verdict is Verdict.OUTSIDE for o in outcomes),
         outcomes=outcomes,
-        notes=tuple(notes),
+        notes=(*notes, *more),
         followed=followed,
+        traps=of_traps,
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from pipeline.core.model import Point, Size, Way
+from pipeline.core.model import Point, Size, SpeedTrap, Way
 
 
 class Passage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -19,12 +19,22 @@ class Passage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     y: float | None = None
     speed_kmh: float | None = None
     speed_sd_kmh: float | None = None  # how well a run says that it knows it
+    way_m: float | None = None  # truth only: what the user has driven since it was first there
     optional: bool = False  # truth only: accepted whether it is counted or not
 
     @property
     def order(self) -> tuple[float, str, str, str, str]:
         """A place in line that does not depend on the order in which passages were handed over."""
         return (self.t_ms, self.line, self.direction.value, self.label, self.user or "")
+
+
+class Timed(msgspec.Struct, frozen=True, kw_only=True):
+    """A speed between two lines, as a run tells it."""
+
+    trap: str
+    from_line: str
+    metres: float  # between the lines, as the run's scene says
+    passage: Passage  # of the second line, with the mean speed from line to line
 
 
 class Passages(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +48,8 @@ class Passages(msgspec.Struct, frozen=True, kw_only=True):
     went: tuple[tuple[str, str, str], ...] | None = (
         None  # movements it tells itself: from, to, class; None: it tells none
     )
+    timed: tuple[Timed, ...] = ()  # speeds of traps
+    speed_traps: tuple[SpeedTrap, ...] = ()  # of its scene, as far as that is known
 
 
 class Truth(Passages, frozen=True, kw_only=True):

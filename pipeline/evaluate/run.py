@@ -5,13 +5,13 @@ import io
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import PurePath
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
-from pipeline.core.model import Way
+from pipeline.core.model import SpeedTrap, Way
 from pipeline.errors import Fatal
-from pipeline.evaluate.passages import Passage, Passages, Truth
+from pipeline.evaluate.passages import Passage, Passages, Timed, Truth
 from pipeline.wire.checked import mistaken
 
 UNDATED_MS = 2000.0
@@ -51,6 +51,26 @@ class Went(msgspec.Struct, frozen=True, kw_only=True, rename={"origin": "from", 
     t_seconds: float | None = None
 
 
+class Clocked(msgspec.Struct, frozen=True, kw_only=True):
+    """A speed between two lines as gantry writes it; other keys are passed over."""
+
+    trap: str
+    from_line: str
+    line: str
+    direction: Way
+    label: str = msgspec.field(name="class")
+    captured_ms: float  # when the second line was crossed
+    metres: Annotated[float, msgspec.Meta(gt=0)]
+    speed_kmh: Annotated[float, msgspec.Meta(ge=0)]
+    speed_sd_kmh: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    id: str | None = None
+    camera: str | None = None
+    track: str | None = None
+    file: str | None = None
+    t_seconds: float | None = None
+    valid: bool = True
+
+
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a run said of one camera."""
 
@@ -58,6 +78,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     events: tuple[Seen, ...]
     watched_ms: float | None = None  # how much it saw; None: it does not say
     went: tuple[Went, ...] = ()  # movements, as far as it tells any
+    clocked: tuple[Clocked, ...] = ()  # speeds of traps
+    speed_traps: tuple[SpeedTrap, ...] = ()  # of its scene, as far as that is known
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -111,6 +133,34 @@ def movements_of(rows: Iterable[Mapping[str, Any]]) -> tuple[Went, ...]:
                 raise Fatal(f"movement in row {number}: {str(exc).replace('`', '')}") from exc
             found[went.id or f"{number}"] = went
     return tuple(found.values())
+
+
+def read_speeds(text: str, name: str) -> tuple[Clocked, ...]:
+    """The speeds of traps in events.jsonl that `read_events` has read without a mistake. Raises Fatal."""
+    rows = ((f"line {n}", line) for n, line in enumerate(text.splitlines(), 1) if line.strip())
+    return _clocked(((place, msgspec.json.decode(line)) for place, line in rows), name)
+
+
+def speeds_of(rows: Iterable[Mapping[str, Any]], name: str) -> tuple[Clocked, ...]:
+    """The same among events that were decoded elsewhere. Raises Fatal."""
+    return _clocked(((f"event {n}", row) for n, row in enumerate(rows, 1)), name)
+
+
+def _clocked(rows: Iterable[tuple[str, Any]], name: str) -> tuple[Clocked, ...]:
+    """Of rows with one id the last one holds; those that are not valid are left out."""
+    found: dict[str, Clocked] = {}
+    mistakes: list[tuple[str, str]] = []
+    for place, row in rows:
+        if isinstance(row, dict) and row.get("type") == "speed":
+            try:
+                speed = msgspec.convert(row, Clocked)
+            except msgspec.ValidationError as exc:
+                mistakes.append((place, str(exc).replace("`", "")))
+                continue
+            found[speed.id or place] = speed
+    if mistakes:
+        raise mistaken(mistakes, name=name)
+    return tuple(speed for speed in found.values() if speed.valid)
 
 
 def _seen(rows: list[tuple[str, Any]], name: str, mistakes: list[tuple[str, str]]) -> tuple[Seen, ...]:
@@ -179,16 +229,41 @@ def placed(run: Run, truth: Truth, *, start_ms: float | None = None, tolerance_m
             " give the capture time of the clip's first picture by --start"
         )
     passages = [_passage(e, t) for e, t in zip(events, offsets, strict=True) if t is not None]
-    went = [w for w in run.went if _is_in(_since(w) if by_file or start is None else w.captured_ms - start, truth)]
+    no_clock = by_file or start is None
+
+    def at(said: Went | Clocked) -> float | None:
+        return _since(said) if no_clock or start is None else said.captured_ms - start
+
+    went = [w for w in run.went if _is_in(at(w), truth)]
+    speeds = [(speed, at(speed)) for speed in run.clocked if _of_file(speed, truth, run)]
     return Passages(
         name=run.name,
         went=tuple((_line_of(w.origin), _line_of(w.destination), w.label) for w in went) if run.went else None,
         passages=tuple(sorted(passages, key=lambda p: p.order)),
         duration_ms=run.watched_ms if len(run.files) <= 1 else None,
+        timed=tuple(_timed(speed, t) for speed, t in speeds if t is not None),
+        speed_traps=run.speed_traps,
     )
 
 
-def _since(went: Went) -> float | None:
+def _timed(speed: Clocked, t_ms: float) -> Timed:
+    return Timed(
+        trap=speed.trap,
+        from_line=speed.from_line,
+        metres=speed.metres,
+        passage=Passage(
+            line=speed.line,
+            direction=speed.direction,
+            t_ms=t_ms,
+            label=speed.label,
+            user=speed.track,
+            speed_kmh=speed.speed_kmh,
+            speed_sd_kmh=speed.speed_sd_kmh,
+        ),
+    )
+
+
+def _since(went: Went | Clocked) -> float | None:
     return None if went.t_seconds is None else went.t_seconds * 1000
 
 
@@ -206,7 +281,7 @@ def _undated(event: Seen) -> bool:
     return event.t_seconds is not None and abs(event.captured_ms - event.t_seconds * 1000) <= UNDATED_MS
 
 
-def _of_file(event: Seen, truth: Truth, run: Run) -> bool:
+def _of_file(event: Seen | Clocked, truth: Truth, run: Run) -> bool:
     """One of several files of a survey is the truth's; a single file is taken as it is (`belonging` looks at it)."""
     if truth.video is None or event.file is None or len(run.files) == 1:
         return True
@@ -249,4 +324,5 @@ def only_camera(run: Run, camera: str | None) -> Run:
         run,
         events=tuple(e for e in run.events if e.camera in {camera, None}),
         went=tuple(w for w in run.went if w.camera in {camera, None}),
+        clocked=tuple(s for s in run.clocked if s.camera in {camera, None}),
     )

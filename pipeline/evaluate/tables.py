@@ -5,6 +5,7 @@ import msgspec
 from pipeline.evaluate.evaluation import Evaluation
 from pipeline.evaluate.intervals import Estimate
 from pipeline.evaluate.scores import Score
+from pipeline.evaluate.traps import TrapScore
 from pipeline.evaluate.volumes import GOOD, HOUR_MS, Volume
 
 UNKNOWN = "-"
@@ -47,6 +48,8 @@ def sheets(evaluation: Evaluation) -> tuple[Sheet, ...]:
         times(evaluation),
         speeds(evaluation),
         sureness(evaluation),
+        trap_speeds(evaluation),
+        trap_sureness(evaluation),
         classes(evaluation),
         confusion(evaluation),
         movements(evaluation),
@@ -155,6 +158,66 @@ def sureness(evaluation: Evaluation) -> Sheet:
         ),
         last_is_sum=True,
     )
+
+
+def trap_speeds(evaluation: Evaluation) -> Sheet:
+    """How far off the speeds between two lines are."""
+    return Sheet(
+        title="Speed between two lines",
+        note="told minus true, of the mean speed from line to line",
+        columns=(
+            "trap",
+            "from",
+            "to",
+            "known",
+            "bias, km/h",
+            "median error, km/h",
+            "85 % within, km/h",
+            "95 % within, km/h",
+        ),
+        words=3,
+        rows=tuple(
+            (
+                *names,
+                str(s.found),
+                number(s.speed_bias_kmh, digits=1, signed=True),
+                number(s.speed_error_kmh, digits=1),
+                number(s.speed_error_p85_kmh, digits=1),
+                number(s.speed_error_p95_kmh, digits=1),
+            )
+            for names, s in _trapped(evaluation)
+            if s.found
+        ),
+        last_is_sum=True,
+    )
+
+
+def trap_sureness(evaluation: Evaluation) -> Sheet:
+    """How many went from line to line and were told, and whether the speeds are as sure as they say."""
+    return Sheet(
+        title="Stated uncertainty of speeds between two lines",
+        note="truth: who went from line to line; told: speeds of the run; found: of both; within one and two standard deviations that the run stated: 68 % and 95 % are honest",
+        columns=("trap", "from", "to", "truth", "told", "found", "within 1", "within 2"),
+        words=3,
+        rows=tuple(
+            (
+                *names,
+                *map(str, (s.truth, s.told, s.found)),
+                percent(s.speed_within_1sd),
+                percent(s.speed_within_2sd),
+            )
+            for names, s in _trapped(evaluation)
+        ),
+        last_is_sum=True,
+    )
+
+
+def _trapped(evaluation: Evaluation) -> list[tuple[tuple[str, str, str], TrapScore]]:
+    """Every trap, each way; then all of it where there is more than one row."""
+    if evaluation.traps is None:
+        return []
+    rows = [((t.trap, t.from_line, t.line), t.score) for t in evaluation.traps.each]
+    return rows if len(rows) == 1 else [*rows, ((ALL, ALL, ALL), evaluation.traps.total)]
 
 
 def classes(evaluation: Evaluation) -> Sheet:

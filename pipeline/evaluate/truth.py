@@ -49,6 +49,7 @@ def of_simulation(truth: simulated.Truth, name: str) -> Truth:
                 x=p.x,
                 y=p.y,
                 speed_kmh=p.speed_kmh,
+                way_m=None if p.way_m is msgspec.UNSET else p.way_m,
             )
             for p in truth.passages
         ),
@@ -58,4 +59,5 @@ def of_simulation(truth: simulated.Truth, name: str) -> Truth:
         start_ms=truth.start_ms,
         scenario=truth.scenario,
         seed=truth.seed,
+        speed_traps=tuple(truth.scene.speed_traps),
     )

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import msgspec
 import numpy as np
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from pipeline.core.geometry import along, level
 from pipeline.core.model import Line, Point, Scene, Share, Way
@@ -34,6 +34,15 @@ class Passage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     speed_kmh: Annotated[float, Meta(ge=0)]
     headway_s: Annotated[float, Meta(ge=0, description="Front to front.")] | None = None
     gap_s: Annotated[float, Meta(description="The rear of the one before to this one's front.")] | None = None
+    way_m: (
+        Annotated[
+            float,
+            Meta(
+                ge=0, description="What it has driven since it was first there; between two passages: the difference."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET  # not in files of before
 
 
 def passages(traces: tuple[Trace, ...], scenario: Scenario, scene: Scene) -> tuple[Passage, ...]:
@@ -90,6 +99,7 @@ def _over(trace: Trace, line: Line, ends: tuple[Metres, Metres], scene: Scene) -
             x=round(at[0], 6),
             y=round(at[1], 6),
             speed_kmh=round(trace.speed_kmh(t_ms), 3),
+            way_m=round(trace.way_m(float(trace.t_ms[0]), t_ms), 3),
         )
         half = trace.journey.length_m / 2
         found.append(_Over(passage, *(_on_road(trace, ends, ahead, side, t_ms) for ahead in (half, -half))))

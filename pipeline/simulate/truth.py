@@ -13,6 +13,7 @@ import numpy as np
 from msgspec import Meta
 
 from pipeline.core.model import Scene, Size
+from pipeline.errors import Fatal
 from pipeline.simulate.frames import Picture, TrueBox, frames, mot
 from pipeline.simulate.journeys import IncidentKind, Recording
 from pipeline.simulate.occupied import WINDOW_MS, Occupied, occupied
@@ -43,6 +44,10 @@ VERSION = 1
 
 START_MS = 1_767_225_600_000
 """2026-01-01T00:00:00Z: the captured_ms of t = 0 where nobody says otherwise. Windows of flow begin there, too."""
+
+
+ASPECT = 0.02
+"""How much wider or narrower than a scenario's pictures those may be that a scene was drawn on."""
 
 
 class Movement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -87,7 +92,9 @@ class Truth(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     incidents: tuple[Incident, ...]
 
 
-def truth(recording: Recording, scenario: Scenario, *, start_ms: int = START_MS) -> Truth:
+def truth(
+    recording: Recording, scenario: Scenario, *, start_ms: int = START_MS, measured: Scene | None = None
+) -> Truth:
     """What a perfect eye behind the scenario's camera would measure, held still.
 
     Args:
@@ -95,14 +102,18 @@ def truth(recording: Recording, scenario: Scenario, *, start_ms: int = START_MS)
         scenario: the place; its camera looks.
         start_ms: the camera's clock at the recording's start. A multiple of 30 000, so that windows of flow and the
             stretches of `occupied` are the same.
+        measured: lines, zones and all of one's own; None: the scenario's.
 
     Raises:
         ValueError: start_ms is no such multiple.
-        Fatal: a line or zone of the scenario is not in its picture.
+        Fatal: a line or zone of the scenario is not in its picture; `measured` was drawn on pictures of another shape,
+            holds vehicles against its lines elsewhere than at the foot, or has a line that is not on the road.
     """
     if start_ms % WINDOW_MS:
         raise ValueError(f"start_ms must be a multiple of {WINDOW_MS}, got {start_ms}")
     scene = scene_of(scenario)
+    if measured is not None:
+        scene, scenario = measured, _drawn(measured, scenario)
     seen = traces(recording, scenario.camera)
     movements = tuple(movement for trace in seen if (movement := _movement(trace)) is not None)
     return Truth(
@@ -123,6 +134,24 @@ def truth(recording: Recording, scenario: Scenario, *, start_ms: int = START_MS)
 def encode_truth(value: Truth) -> bytes:
     """The truth as its file holds it: JSON on one line."""
     return msgspec.json.encode(value) + b"\n"
+
+
+def _drawn(scene: Scene, scenario: Scenario) -> Scenario:
+    """The scenario with the lines of a scene, on its road. Raises Fatal."""
+    if abs(scene.drawn_on.aspect / scenario.size.aspect - 1) > ASPECT:
+        raise Fatal(
+            f"the scene was drawn on {scene.drawn_on}, the pictures of {scenario.name} are {scenario.size}, another shape"
+        )
+    if scene.anchors:
+        raise Fatal("the scene has anchors, but truth is of the foot of boxes, the middle of their lower edge")
+    lines = {}
+    for line in scene.lines:
+        ends = scenario.camera.ground(np.array([line.start, line.end]))
+        if not np.isfinite(ends).all():
+            raise Fatal(f"line {line.name}: it reaches above the horizon of {scenario.name}; draw it on the road")
+        start, end = ((float(x), float(y)) for x, y in ends)
+        lines[line.name] = (start, end)
+    return msgspec.structs.replace(scenario, lines=lines)
 
 
 def _movement(trace: Trace) -> Movement | None:

@@ -256,6 +256,25 @@ def test_a_distance_that_is_not_well_known_makes_a_trap_unsure():
     assert speed.speed_sd_kmh == pytest.approx(6.0, rel=0.2)
 
 
+def test_a_box_that_runs_ahead_of_its_track_makes_a_trap_unsure():
+    """In the picture in which the second crossing is told, the box lies farther ahead than boxes wobble."""
+    records = road(60, scene=TRAPPED)
+    memory, at, even = Memory(camera=CameraId("c")), 0, []
+    while not even:
+        observed = observe(memory, records[at], ScenePolicy())
+        memory, at = observed.memory, at + 1
+        even = [o for o in observed.outputs if isinstance(o, Speed)]
+    seen = records[at - 1].body
+    ahead = 0.3 * (seen.y2[0] - seen.y1[0])
+    lower = msgspec.structs.replace(seen, y1=[seen.y1[0] + ahead], y2=[seen.y2[0] + ahead])
+    records[at - 1] = msgspec.structs.replace(records[at - 1], body=lower)
+
+    (speed,) = [o for o in outputs(records)[0] if isinstance(o, Speed)]
+
+    assert speed.speed_kmh == pytest.approx(60, rel=0.05)
+    assert speed.speed_sd_kmh > 1.05 * even[0].speed_sd_kmh, "its pace seems greater, and so its time better known"
+
+
 def test_a_flow_window_tells_how_fast_by_line_and_direction():
     records = road(60, cars=4)
     records.append(

@@ -10,6 +10,7 @@ from pipeline.errors import Fatal
 from pipeline.evaluate.classes import pools
 from pipeline.evaluate.evaluation import Evaluation, evaluate
 from pipeline.evaluate.matching import Outcome, Verdict
+from pipeline.evaluate.passages import Timed
 from pipeline.evaluate.tables import headline, sheets
 from tests.evaluate.examples import TWO_LINES, passage, passages, run, truth
 
@@ -196,9 +197,9 @@ def test_the_documentation_explains_every_key():
 
 
 def _whole():
-    got = scored(
-        run(*turn("a", 1), passage(5, label="truck")), truth(*turn("1", 1), passage(5), lines=TWO_LINES, duration_s=60)
-    )
+    speed = Timed(trap="t", from_line="near", metres=9, passage=passage(3, line="far", speed_kmh=9.0))
+    told = msgspec.structs.replace(run(*turn("a", 1), passage(5, label="truck")), timed=(speed,))
+    got = scored(told, truth(*turn("1", 1), passage(5), lines=TWO_LINES, duration_s=60))
     from pipeline.evaluate.hota import Followed, Hota, Identities  # noqa: PLC0415 - one test's need
 
     figures = Hota(hota=1, deta=1, assa=1, loca=1)

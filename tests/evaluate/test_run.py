@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.core.model import Way
 from pipeline.errors import Fatal
-from pipeline.evaluate.run import Run, events_of, only_camera, placed, read_events, read_watched
+from pipeline.evaluate.run import Run, events_of, only_camera, placed, read_events, read_speeds, read_watched, speeds_of
 from tests.evaluate.examples import seen, truth
 
 ROW = {
@@ -60,6 +60,36 @@ def test_all_rows_that_are_no_events_are_told():
 
 def test_rows_that_the_api_told_are_the_same():
     assert events_of([ROW], "api") == read_events(rows({}), "e")
+
+
+SPEED = ROW | {"type": "speed", "trap": "t", "from_line": "far", "metres": 20.0, "speed_kmh": 72.5, "speed_sd_kmh": 1.5}
+
+
+def test_speeds_of_traps_are_read_beside_crossings():
+    text = rows({}, SPEED, SPEED | {"id": "2", "valid": False}, SPEED | {"speed_kmh": 73.0, "t_seconds": 0.005})
+
+    (speed,) = read_speeds(text, "e")
+
+    assert (speed.trap, speed.from_line, speed.line, speed.speed_kmh) == ("t", "far", "near", 73.0)
+    assert len(read_events(text, "e")) == 1
+    assert speeds_of([ROW, SPEED], "api") == read_speeds(rows(SPEED), "e")
+
+
+@pytest.mark.parametrize("change", [{"trap": ...}, {"metres": 0}, {"speed_kmh": "fast"}, {"speed_sd_kmh": -1}])
+def test_speeds_that_are_none_are_told_with_their_line(change):
+    with pytest.raises(Fatal, match="e: line 2: "):
+        read_speeds(rows({}, SPEED | change), "e")
+
+
+def test_speeds_are_placed_as_crossings_are():
+    (speed,) = read_speeds(rows(SPEED | {"captured_ms": 1_777_000, "t_seconds": 2.5, "file": "road.mp4"}), "e")
+    of_run = run(seen(1777, file="road.mp4", t_seconds=2.5), clocked=(speed,))
+
+    (by_file,) = placed(of_run, truth(video="road.mp4")).timed
+    (by_clock,) = placed(of_run, truth(start_ms=1_774_000)).timed
+
+    assert (by_file.passage.t_ms, by_clock.passage.t_ms) == (2500, 3000)
+    assert (by_file.from_line, by_file.passage.line, by_file.passage.speed_sd_kmh) == ("far", "near", 1.5)
 
 
 def test_watched_time_is_the_sum_of_what_the_windows_saw():

@@ -429,6 +429,55 @@ def test_mot_files_ask_to_ignore_who_is_hidden_or_not_counted():
     assert flags[3] == ("0", 1.0)
 
 
+# --- lines of one's own ---------------------------------------------------------------------------
+
+
+def drawn(*lines, size=CAMERA.lens.size, **more):
+    """A scene with lines on the road, each (name, from, to) in metres."""
+    at = [(name, *(CAMERA.share_of(end, what=name) for end in ends)) for name, *ends in lines]
+    return Scene(drawn_on=size, revision=1, lines=[Line(name=n, start=a, end=b) for n, a, b in at], **more)
+
+
+def test_what_was_driven_between_two_passages_is_told():
+    """The front is over each line: a car that comes near at 8 m/s and drives on."""
+    scene = drawn(("far", (-8.0, 50.0), (8.0, 50.0)), ("near", (-8.0, 25.0), (8.0, 25.0)))
+
+    first, last = truth(recording(drives(60, -8)), scenario(), measured=scene).passages
+
+    assert (first.line, last.line) == ("far", "near")
+    assert last.way_m - first.way_m == pytest.approx(25.0, abs=0.01)
+    assert first.way_m == pytest.approx(8 * first.t_ms / 1000, abs=0.01)
+
+
+def test_lines_of_one_s_own_are_measured_as_the_scenario_s():
+    of_place = truth(recording(drives(30, 8), stands(0, 50, user=2)), scenario())
+    own = msgspec.structs.replace(of_place.scene, revision=7)
+
+    assert (
+        truth(recording(drives(30, 8), stands(0, 50, user=2)), scenario(), measured=own).passages == of_place.passages
+    )
+
+
+@pytest.mark.parametrize(
+    ("scene", "message"),
+    [
+        (
+            drawn(("gate", (-8.0, 40.0), (8.0, 40.0)), size=Size(640, 480)),
+            "drawn on 640x480, the pictures of small are",
+        ),
+        (drawn(("gate", (-8.0, 40.0), (8.0, 40.0)), anchors={"car": "bottom"}), "the scene has anchors"),
+        (
+            Scene(drawn_on=Size(1280, 720), revision=1, lines=[Line(name="sky", start=(0.2, 0.0), end=(0.8, 0.9))]),
+            "line sky: it reaches above the horizon",
+        ),
+    ],
+    ids=["shape", "anchors", "sky"],
+)
+def test_a_scene_that_cannot_be_measured_is_refused(scene, message):
+    with pytest.raises(Fatal, match=message):
+        truth(recording(), scenario(), measured=scene)
+
+
 # --- the file -----------------------------------------------------------------------------------
 
 EXAMPLE = Truth(

@@ -11,6 +11,7 @@ import pytest
 import simplejpeg
 
 from pipeline.evaluate.matching import Verdict
+from pipeline.simulate.journeys import Recording, recorded, write
 from tests.workers.test_count import film
 from workers import gantry
 from workers.stills import stills
@@ -159,6 +160,59 @@ def test_a_simulated_run_is_scored_by_its_clock_and_its_speeds(tmp_path, said):
     total = json.loads((tmp_path / "a.json").read_text())["total"]
     assert (total["found"], total["time_error_ms"]["value"], total["speed_bias_kmh"]["value"]) == (2, 0.0, 1.0)
     assert "Speed" in out
+
+
+TRAPPED = """\
+drawn_on: 1280x720
+lines:
+  near: {from: [0.0, 0.66], to: [0.48, 0.66]}
+  far: {from: [0.29, 0.375], to: [0.487, 0.375]}
+speed_traps:
+  bridge: {from: far, to: near, metres: 40, sd: 0.2}
+"""
+
+
+def test_a_trap_over_a_simulated_motorway_is_scored_against_the_true_way_and_time(tmp_path, said):
+    """Where detections are perfect: what is left is that the way between two pictures is taken as even."""
+    whole = recorded("motorway", 1)
+    (tmp_path / "m.traj").write_bytes(write(Recording("motorway", 41, whole.step_ms, 30_000, whole.journeys)))
+    (tmp_path / "scene.yaml").write_text(TRAPPED)
+    source = f"sim+detections://motorway?fps=5&noise=none&recording={tmp_path}/m.traj"
+    for words in (
+        ["count", source, "--scene", "scene.yaml", "--out", "out", "--quiet"],
+        ["simulate", "truth", "motorway", "--from", "m.traj", "--scene", "scene.yaml", "--out", "truth"],
+    ):
+        assert gantry._guarded(lambda words=words: gantry.cli.main(words, standalone_mode=False)) == 0
+    words = ("out", "--truth", "truth/truth.json", "--scene", "scene.yaml", "--json", "a.json", "--report", "a.html")
+    code, out, err = said(*words)
+
+    assert (code, err) == (0, [])
+    (trap,) = json.loads((tmp_path / "a.json").read_text())["traps"]["each"]
+    assert (trap["trap"], trap["from_line"], trap["line"]) == ("bridge", "far", "near")
+    assert trap["score"]["found"] > 10
+    assert trap["score"]["speed_error_kmh"]["value"] < 2
+    assert "Speed between two lines" in out
+    assert "<h2>Stated uncertainty of speeds between two lines</h2>" in (tmp_path / "a.html").read_text()
+
+
+def test_a_trap_over_a_line_that_the_truth_does_not_have_is_noted(tmp_path, said):
+    simulated(tmp_path / "truth.json", 10)
+    counted(tmp_path / "out", (10, "to_right", "car"), watched_s=60, file="sim+detections://street?seed=3")
+    speed = json.loads((tmp_path / "out/events.jsonl").read_text()) | {
+        "type": "speed", "id": "s", "trap": "bridge", "from_line": "far", "metres": 20, "seconds": 1, "speed_kmh": 72,
+    }  # fmt: skip
+    with (tmp_path / "out/events.jsonl").open("a") as events:
+        events.write(json.dumps(speed) + "\n")
+    code, out, err = said("out", "--truth", "truth.json")
+
+    assert (code, err) == (0, [])
+    assert "note: speeds of trap bridge are not scored: truth.json has no line far (it has: gate)" in out
+    assert "Speed between two lines" not in out
+    speed.pop("trap")
+    (tmp_path / "out/events.jsonl").write_text(json.dumps(speed) + "\n")
+    code, out, err = said("out", "--truth", "truth.json")
+    assert (code, out) == (1, "")
+    assert err[0].startswith("out/events.jsonl: line 1: ")
 
 
 def test_lines_counted_by_eye_one_by_one_are_one_truth(tmp_path, said):

@@ -99,6 +99,16 @@ def test_truth_and_boxes_of_a_recording_are_written(file, tmp_path):
     assert not list(tmp_path.rglob("*.unfinished"))
 
 
+def test_lines_of_ones_own_are_measured_where_a_scene_is_given(file, tmp_path):
+    (tmp_path / "s.yaml").write_text("drawn_on: 1280x720\nlines: {mine: {from: [0, 0.6], to: [1, 0.6]}}\n")
+    gantry("truth", "motorway", "--from", file, "--scene", tmp_path / "s.yaml", "--out", tmp_path / "out")
+    known = read_truth((tmp_path / "out" / "truth.json").read_bytes())
+
+    assert [line.name for line in known.scene.lines] == ["mine"]
+    assert {p.line for p in known.passages} <= {"mine"}
+    assert {p.place for p in known.occupied} == {"mine"}
+
+
 def test_every_frame_with_identities_and_speeds_is_written_beside_the_truth(file, tmp_path):
     said = gantry("truth", "motorway", "--from", file, "--out", tmp_path / "out", "--frames", "--fps", 2).output
     lines = [json.loads(line) for line in (tmp_path / "out" / "frames.jsonl").read_text().splitlines()]
