@@ -39,7 +39,7 @@ from pipeline.core.movements import Learned
 from pipeline.core.perspective import Perspective
 from pipeline.core.road import UNKNOWN, Road
 from pipeline.core.speed import Glance, Motion, SpeedPolicy, clocked, moved, same_measure, shown
-from pipeline.core.tracking import Track, TrackingPolicy, follow
+from pipeline.core.tracking import Track, TrackingPolicy, boxes_of, follow
 from pipeline.core.windows import WindowPolicy, Windows, counted, passed, saw, taken_back, unwell
 
 MOST_DOUBTED = 500
@@ -510,18 +510,15 @@ def _measured(
 def _picture(memory: Memory, header: Header, vouched: Mapping[str, Track], aspect: float) -> LiveTracks:
     """The road users of a picture. Of a camera that is not well the speeds are not known: nothing would mark them."""
     motions = memory.motions if memory.healthy is not False else {}
+    seen = [(name, track) for name, track in vouched.items() if track.seen_ms == header.captured_ms]
+    boxes = boxes_of([track for _, track in seen], aspect)
     live = [
-        shown(_live(name, track, aspect), motions.get(name))
-        for name, track in vouched.items()
-        if track.seen_ms == header.captured_ms
+        shown(LiveTrack(name, track.label, *box, round(track.score, 4)), motions.get(name))
+        for (name, track), box in zip(seen, boxes, strict=True)
     ]
     return LiveTracks(
         camera=memory.camera, epoch=header.epoch, seq=header.seq, captured_ms=header.captured_ms, tracks=live
     )
-
-
-def _live(name: str, track: Track, aspect: float) -> LiveTrack:
-    return LiveTrack(name, track.label, *track.box(aspect), round(track.score, 4))
 
 
 def _inside(memory: Memory) -> dict[str, int]:
