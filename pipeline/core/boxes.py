@@ -62,7 +62,7 @@ def look(seen: Detections, aspect: float, *, least_score: float, same: float, pa
         seen: n may be 0.
         aspect: width / height of the picture.
         least_score: what is less sure is left out, and so are boxes without area.
-        same: boxes of one kind whose intersection over union is above this are one vehicle.
+        same: boxes whose intersection over union is above this are one vehicle, unless one of them is of somebody on foot.
         part: a box that shares this much of the smaller one's area with another lies within it.
     """
     if not len(seen):
@@ -86,7 +86,7 @@ def look(seen: Detections, aspect: float, *, least_score: float, same: float, pa
     for (i, j), (both, area, other) in zip(pairs[:n].tolist(), areas[:n].tolist(), strict=True):
         if i in gone or j in gone:
             continue
-        if kinds[i] == kinds[j] and both > same * (area + other - both):
+        if (kinds[i] == kinds[j] or WALKER not in (kinds[i], kinds[j])) and both > same * (area + other - both):
             gone.add(j)
         elif both >= part * min(area, other):
             within.append((i, j))

@@ -74,7 +74,9 @@ class TrackingPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     moving_heights: float = 1.5  # at this speed, in box heights a second, a vehicle surely moves the way it seems to
     back_heights: float = 0.75  # and is then not found again further back than this
     against_heights: float = 0.2  # who drove further than this against all others there is unlikely the same one
-    overlap_same: float = 0.65  # two boxes of one kind that overlap more than this are one vehicle
+    overlap_same: float = (
+        0.65  # two boxes that overlap more than this are one vehicle, if neither is of somebody on foot
+    )
     part_share: float = 0.4  # a box that lies so far within a better known vehicle's is no evidence of another ...
     part_cost: float = 5.0  # ... and so much less likely (-2 log likelihood) to be the vehicle a track looks for
     apart_heights: float = 1.0  # but who goes its own way, so many box heights a second faster, is no part

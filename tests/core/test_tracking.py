@@ -217,10 +217,11 @@ def test_a_second_sighting_that_two_may_have_had_is_decided_by_later_ones():
     assert [t.mean[5] for t in decided if t.seen_ms == 1500] == pytest.approx([0.25] * 2, abs=0.01)
 
 
-def test_one_vehicle_boxed_as_car_and_as_truck_is_one_track_with_the_class_of_more_evidence():
+@pytest.mark.parametrize("other", ["truck", "bicycle"])
+def test_one_vehicle_boxed_as_two_classes_is_one_track_with_the_class_of_more_evidence(other):
     both = [
         Vehicle(x=0.5, y=0.3, vy=0.1, score=0.6),
-        Vehicle(x=0.5, y=0.3, vy=0.1, score=0.5, label="truck", width=0.051),
+        Vehicle(x=0.5, y=0.3, vy=0.1, score=0.5, label=other, width=0.051),
     ]
 
     tracks, _ = tracked([(t, look(both, t)) for t in range(0, 2000, 40)])
