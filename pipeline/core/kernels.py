@@ -259,7 +259,7 @@ def along_way(field: Field, x: float, y: float, dx: float, dy: float) -> tuple[f
 
 # --- motion ----------------------------------------------------------------------------------------
 
-_STEP_S = 0.1
+_STEP_S = 0.05
 """The flow is looked up anew after so many seconds of a long way."""
 
 _FARTHEST, _NEAREST = 0.5, 2.5
@@ -372,16 +372,12 @@ def predict(
     """
     wander_heights, wander_share, wander_flow, wander_size = wander
     gathers_heights, flow_seen, grows_share = flow
-    longest = 0.0
-    for k in mine:
-        if _moves(mean, k):
-            longest = max(longest, dt[k])
-    parts = max(1, min(8, math.ceil(longest / _STEP_S)))
     for k in mine:
         x, y, wide, high, vx, vy = mean[0, k], mean[1, k], mean[2, k], mean[3, k], mean[4, k], mean[5, k]
         nearer, unsure, rate = _nearer(mean, cov, k, dt[k], plane, doubt, grows_share)
         share, known, then = wander_share, False, (x, y, vx, vy)
         if _moves(mean, k):
+            parts = max(1, min(8, math.ceil(dt[k] / _STEP_S)))
             known, then = _carried(field, plane, then, dt[k], parts, gathers_heights * high, flow_seen)
         if known:
             share, unsure = wander_flow, 0.0
