@@ -3,7 +3,7 @@
 What is done for every vehicle and every pair of a vehicle and a box is scalar arithmetic over some twenty of them; so
 few that numpy takes longer to begin than to work. numba is imported, and a function compiled, when it is called for
 the first time: that takes seconds, and most processes never track. What was compiled is kept on disk (see numba's
-NUMBA_CACHE_DIR), where there is a place to write to; else each process compiles anew.
+NUMBA_CACHE_DIR), where there is a place to write to, and room; else each process compiles anew.
 
 The order of operations is that of Python, without `fastmath`: the same input gives the same output bit for bit.
 """
@@ -28,19 +28,24 @@ class Compiled(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """The function's own contract."""
-        answer: R = self.dispatcher(*args, **kwargs)
+        try:
+            answer: R = self.dispatcher(*args, **kwargs)
+        except OSError:  # the place for the cache is full: compile again, without one, whatever this one calls
+            for each in _EVERY:
+                each.dispatcher = each._without_cache()  # noqa: SLF001 - our own
+            answer = self.dispatcher(*args, **kwargs)
         return answer
 
     @cached_property
     def dispatcher(self) -> Any:
         """What numba made of it."""
-        from numba import njit  # noqa: PLC0415 - takes a second, which only who tracks should wait
-
-        how = {"error_model": "numpy"}  # a division by zero is infinite or no number
         try:
-            return njit(cache=True, **how)(self.py_func)
+            return _njit(cache=True)(self.py_func)
         except RuntimeError:  # there is no place where a cache may be written
-            return njit(**how)(self.py_func)
+            return self._without_cache()
+
+    def _without_cache(self) -> Any:
+        return _njit(cache=False)(self.py_func)
 
     @property
     def anew(self) -> bool:
@@ -53,10 +58,22 @@ class Compiled(Generic[P, R]):
         return self.dispatcher._numba_type_
 
 
+def _njit(*, cache: bool) -> Callable[[Callable[..., Any]], Any]:
+    from numba import njit  # noqa: PLC0415 - takes a second, which only who tracks should wait
+
+    how: Any = njit(cache=cache, error_model="numpy")  # a division by zero is infinite or no number
+    return how  # type: ignore[no-any-return]
+
+
+_EVERY: list[Compiled[..., Any]] = []
+
+
 def compiled(function: Callable[P, R]) -> Compiled[P, R]:
     """Have a function compiled.
 
     It takes and gives numbers, arrays and tuples of them; what it computes from elsewhere are other compiled functions
     and constants of its own file: numba's cache is out of date when that file was changed, and knows of no other.
     """
-    return Compiled(function)
+    made = Compiled(function)
+    _EVERY.append(made)
+    return made

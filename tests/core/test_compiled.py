@@ -22,6 +22,24 @@ def test_where_no_cache_can_be_written_a_function_is_compiled_all_the_same():
     assert compiled(names["twice"])(2.5) == 5.0
 
 
+def test_where_the_place_for_the_cache_is_full_the_tracker_is_compiled_all_the_same(tmp_path):
+    full = """
+import errno
+from numba.core import caching
+def no_room(*_):
+    raise OSError(errno.ENOSPC, "no space left on device")
+caching.IndexDataCacheFile.save = no_room
+from pipeline.core.warm_up import warm_up
+warm_up()
+print("warm")
+"""
+    here = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+
+    said = subprocess.run([sys.executable, "-c", full], env=here, capture_output=True, check=True)
+
+    assert said.stdout.strip() == b"warm"
+
+
 @pytest.mark.parametrize("name", EVERY)
 def test_what_is_compiled_knows_nothing_of_other_files_for_a_cache_would_not_notice_when_they_change(name):
     code = EVERY[name].py_func.__code__
