@@ -259,8 +259,8 @@ def along_way(field: Field, x: float, y: float, dx: float, dy: float) -> tuple[f
 
 # --- motion ----------------------------------------------------------------------------------------
 
-_STEP_S = 0.05
-"""The flow is looked up anew after so many seconds of a long way."""
+_PARTS = 4
+"""Into so many parts a way is cut; at the end of each the flow is looked up anew. More of them are no better."""
 
 _FARTHEST, _NEAREST = 0.5, 2.5
 """A box becomes no more times smaller or larger between two sightings."""
@@ -298,7 +298,6 @@ def _carried(
     plane: Plane,
     state: tuple[float, float, float, float],
     dt: float,
-    parts: int,
     most: float,
     least_seen: float,
 ) -> tuple[bool, tuple[float, float, float, float]]:
@@ -309,7 +308,6 @@ def _carried(
         plane: of the view.
         state: x, y, vx, vy.
         dt: seconds.
-        parts: so many times the flow is looked up on the way.
         most: how much more speed it gathers or loses in a second, at most, than it would seem to at a constant one.
         least_seen: so many vehicles must have driven where it is.
 
@@ -320,8 +318,8 @@ def _carried(
     fx, fy, n = along(field, x, y, vx, vy)
     if n < least_seen:
         return False, state
-    step, before = dt / parts, size(plane, x, y)
-    for _ in range(parts):
+    step, before = dt / _PARTS, size(plane, x, y)
+    for _ in range(_PARTS):
         x, y = x + vx * step, y + vy * step
         gx, gy, m = along(field, x, y, vx, vy)
         now = size(plane, x, y)
@@ -377,8 +375,7 @@ def predict(
         nearer, unsure, rate = _nearer(mean, cov, k, dt[k], plane, doubt, grows_share)
         share, known, then = wander_share, False, (x, y, vx, vy)
         if _moves(mean, k):
-            parts = max(1, min(8, math.ceil(dt[k] / _STEP_S)))
-            known, then = _carried(field, plane, then, dt[k], parts, gathers_heights * high, flow_seen)
+            known, then = _carried(field, plane, then, dt[k], gathers_heights * high, flow_seen)
         if known:
             share, unsure = wander_flow, 0.0
             nearer = min(max(larger(plane, x, y, then[0], then[1]), _FARTHEST), _NEAREST)

@@ -207,7 +207,9 @@ def follow(
         youth = _Youth(living, rows, cost, left)
         doubted = youth.decide(policy.margin)
         pairs, gone = pairs | youth.pairs, youth.gone
-    part = view.part({pair.seen: living[i].alone for i, pair in pairs.items()}, _apart(living, pairs, view, policy))
+    part = view.part(
+        {pair.seen: _known(living[i], now_ms) for i, pair in pairs.items()}, _apart(living, rows, pairs, view, policy)
+    )
     taken = {pair.seen for pair in pairs.values()}
     born = {d: k for k, d in enumerate(d for d in range(len(view.labels)) if d not in taken)}
     sighted = _sighted(living, rows, pairs, fits, view, part, now_ms, policy)
@@ -471,18 +473,26 @@ def _branched(
     return msgspec.structs.replace(track, branches=kept)
 
 
+_FORGOTTEN_S = 0.5
+"""Who was unseen for so long is known e times less well than somebody who was seen all along."""
+
+
+def _known(track: Track, now_ms: int) -> float:
+    return track.alone * math.exp((track.seen_ms - now_ms) / 1000 / _FORGOTTEN_S)
+
+
 def _apart(
-    tracks: Sequence[Track], pairs: Mapping[int, _Pair], view: Look, policy: TrackingPolicy
+    tracks: Sequence[Track], rows: _Rows, pairs: Mapping[int, _Pair], view: Look, policy: TrackingPolicy
 ) -> set[tuple[int, int]]:
-    """Boxes of which one lies within the other and that are two vehicles: their tracks go different ways."""
+    """Boxes of which one lies within the other and that are two vehicles: their tracks are expected to go different ways."""
     out: set[tuple[int, int]] = set()
-    of = {pair.seen: tracks[i] for i, pair in pairs.items() if tracks[i].sightings > 1} if view.within else {}
+    of = {pair.seen: rows.first[i] for i, pair in pairs.items() if tracks[i].sightings > 1} if view.within else {}
     for i, j in view.within:
         if i in of and j in of:
-            a, b = of[i].mean, of[j].mean
-            doubt = sum(of[i].cov[8:10]) + sum(of[j].cov[8:10])
-            away = (a[4] - b[4]) ** 2 + (a[5] - b[5]) ** 2
-            if away > (policy.apart_heights * min(a[3], b[3])) ** 2 + _SURELY * doubt:
+            both = [of[i], of[j]]
+            (ax, bx), (ay, by) = rows.means[4:6, both].tolist()
+            away, doubt = (ax - bx) ** 2 + (ay - by) ** 2, float(rows.covs[8:10, both].sum())
+            if away > (policy.apart_heights * float(rows.means[3, both].min())) ** 2 + _SURELY * doubt:
                 out.add((i, j))
     return out
 
@@ -531,7 +541,7 @@ def _sighted(
             sightings=sightings,
             alone=alone if is_part else alone + score,
             part=is_part,
-            own=not (is_part and t.part),
+            own=not (is_part and (t.part or now_ms - t.seen_ms > 1000 * _FORGOTTEN_S)),
             told=t.told,
             drove=t.drove or _away(m, t.start),
         )

@@ -189,6 +189,18 @@ def test_who_stops_in_front_of_a_better_known_vehicle_is_no_part_of_it():
     assert [t.weight >= POLICY.evidence for t in tracks] == [True, True]
 
 
+def test_a_vehicle_boxed_twice_is_that_of_the_box_that_was_seen_all_along():
+    half = Vehicle(x=0.49, y=0.2, vy=0.1, width=0.03)
+    whole = Vehicle(x=0.5, y=0.2, vy=0.1, width=0.055)
+    shown = {
+        t: [half] if t < 1500 else [half, whole] if t < 2400 or t == 3200 else [whole] for t in range(0, 3300, 100)
+    }
+
+    tracks, _ = tracked([(t, look(of, t)) for t, of in shown.items()])
+
+    assert [(t.born_ms, t.part, t.own) for t in tracks] == [(0, True, False), (1500, False, True)]
+
+
 def test_a_sighting_that_two_may_have_had_is_not_given_to_both():
     """At 858 ms either lorry may have become the second; at 1320 ms one of them is gone and a third one came."""
     lorries = [
