@@ -8,6 +8,7 @@ folder.py        what an exported folder holds and where models live
 checkpoint.py    is a file weights? without executing it
 export.py        weights -> folder
 download.py      a name or URL -> weights
+unobserved.py    OpenVINO tells nobody that it is used
 """
 
 import asyncio
@@ -21,7 +22,7 @@ from typing import Protocol, TypeVar
 import msgspec
 import numpy as np
 
-from pipeline.adapters.yolo import folder
+from pipeline.adapters.yolo import folder, unobserved  # noqa: F401 - before anything that imports OpenVINO
 from pipeline.adapters.yolo.boxes import Array, Head
 from pipeline.adapters.yolo.checkpoint import check
 from pipeline.adapters.yolo.export import export
