@@ -30,7 +30,10 @@ class Compiled(Generic[P, R]):
         """The function's own contract."""
         try:
             answer: R = self.dispatcher(*args, **kwargs)
-        except OSError:  # the place for the cache is full: compile again, without one, whatever this one calls
+        except Exception as exc:
+            if self.dispatcher.overloads and not isinstance(exc, OSError):
+                raise  # it ran, and this is its own
+            # The cache is damaged, or the place for it is full: compile without one, and whatever is called, too.
             for each in _EVERY:
                 each.dispatcher = each._without_cache()  # noqa: SLF001 - our own
             answer = self.dispatcher(*args, **kwargs)

@@ -40,6 +40,22 @@ print("warm")
     assert said.stdout.strip() == b"warm"
 
 
+def test_a_damaged_cache_stops_nobody(tmp_path):
+    asked = "from pipeline.core.warm_up import warm_up; warm_up(); print('warm')"
+    here = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+
+    def run():
+        return subprocess.run([sys.executable, "-c", asked], env=here, capture_output=True, check=True).stdout.strip()
+
+    assert run() == b"warm"
+    kept = [path for path in tmp_path.rglob("*.nb*") if path.is_file()]
+    for path in kept:
+        path.write_bytes(path.read_bytes()[:100])
+
+    assert kept
+    assert run() == b"warm"
+
+
 @pytest.mark.parametrize("name", EVERY)
 def test_what_is_compiled_knows_nothing_of_other_files_for_a_cache_would_not_notice_when_they_change(name):
     code = EVERY[name].py_func.__code__
