@@ -24,6 +24,7 @@ setup: $(STAMP) ## install everything into .venv (EXTRAS=dev,torch adds Ultralyt
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "gantry needs Python 3.11 or later, this is %d.%d; name another with PYTHON=python3.11" % sys.version_info[:2])'
+	@echo 'installing $(EXTRAS) into $(VENV): a minute or two, and more than a gigabyte'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
 	$(COMPILE)

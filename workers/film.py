@@ -40,5 +40,6 @@ async def film(video: str, *, width: int = 640, quality: int = JPEG_QUALITY) -> 
 
 def check_probe(scene: Scene, seen: Probe, source: str) -> None:
     """Refuse a scene drawn on another shape, as far as a film's own words tell: it may be turned. Raises Fatal."""
-    turned = (seen.size.aspect < 1) != (scene.drawn_on.aspect < 1)  # a turned film says so with each frame only
-    check_shape(scene, Size(seen.size.height, seen.size.width) if turned else seen.size, source)
+    turned = Size(seen.size.height, seen.size.width)  # a turned film says so with each frame only
+    if not scene.drawn_on.same_shape(turned):
+        check_shape(scene, seen.size, source)

@@ -19,13 +19,16 @@ import psutil
 import pytest
 import simplejpeg
 
+from pipeline.adapters.video.file import Probe
 from pipeline.adapters.yolo import export
 from pipeline.adapters.yolo.torch import is_installed
-from pipeline.core.model import Detections
+from pipeline.core.model import Detections, Scene, Size
+from pipeline.errors import Fatal
 from pipeline.simulate.journeys import Recording, recorded, write
 from pipeline.simulate.scenarios import SCENARIOS
 from tests.fakes.weights import tiny_weights
 from workers import count, gantry
+from workers.film import check_probe
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = (320, 180)
@@ -495,3 +498,15 @@ def _in_the_middle(process, out):
             return family
         time.sleep(0.1)
     raise AssertionError("it never began")
+
+
+@pytest.mark.parametrize("drawn_on", [Size(100, 900), Size(360, 360)])
+def test_a_scene_of_another_shape_is_told_the_films_own_size(drawn_on):
+    film = Probe(Size(640, 352), 25.0, None, None)
+
+    with pytest.raises(Fatal, match=f"its pictures are 640x352 but the scene was drawn on {drawn_on}"):
+        check_probe(Scene(drawn_on=drawn_on), film, "road.mp4")
+
+
+def test_a_film_that_is_turned_when_it_is_shown_may_have_a_scene_of_that_shape():
+    check_probe(Scene(drawn_on=Size(352, 640)), Probe(Size(640, 352), 25.0, None, None), "road.mp4")
