@@ -262,7 +262,7 @@ def along_way(field: Field, x: float, y: float, dx: float, dy: float) -> tuple[f
 _PARTS = 4
 """Into so many parts a way is cut; at the end of each the flow is looked up anew. More of them are no better."""
 
-_FARTHEST, _NEAREST = 0.5, 2.5
+_FARTHEST, _NEAREST = 0.3, 3.5
 """A box becomes no more times smaller or larger between two sightings."""
 
 _TURN_S = 1.0
@@ -396,7 +396,7 @@ def predict(
         for i in range(4):
             off = unsure * (mean[4 + i, k] * dt[k]) ** 2 if i < 2 else 0.0  # noqa: PLR2004 - x and y
             push = of_place if i < 2 else of_size  # noqa: PLR2004
-            _spread(cov, i, k, dt[k], push, off, max(squared, 1.0), cov_then)
+            _spread(cov, i, k, dt[k], push, off, squared, cov_then)
 
 
 @compiled

@@ -148,6 +148,24 @@ def test_a_cold_camera_follows_who_comes_fast_towards_it_with_few_pictures(fps, 
     assert followed == pytest.approx(sorted(seen_last), abs=0.05), "each to where it was seen last, and nobody twice"
 
 
+def test_who_drives_away_unseen_for_a_second_is_looked_for_where_it_is_small():
+    def departing(at_ms, hidden):
+        rows = []
+        for n in range(12):
+            metres = 14 + 25 * (at_ms - 2300 * n) / 1000
+            if 14 <= metres < 120 and not (hidden and 30 < metres < 60):
+                y, high, x = 0.1 + 7.2 / metres, 1.8 / metres, 0.5 + 4.2 * (n % 2) / metres / ASPECT
+                rows.append((x - high / ASPECT / 2, y - high, x + high / ASPECT / 2, y))
+        x1, y1, x2, y2 = (list(c) for c in zip(*rows, strict=True)) if rows else ([], [], [], [])
+        return Detections(x1=x1, y1=y1, x2=x2, y2=y2, score=[0.4] * len(x1), label=["car"] * len(x1))
+
+    tracks, ended = tracked([(t, departing(t, t > 14_000)) for t in range(0, 32_000, 200)])
+
+    late = [t for t in [*tracks, *ended] if t.born_ms > 14_000]
+    assert len(late) <= 6, "of six that came since then"
+    assert all(t.mean[1] < 0.2 for t in late)
+
+
 def test_a_standing_car_stays_where_it_is_while_others_drive_past_in_front_of_it():
     waiting = Vehicle(x=0.5, y=0.5, vy=0.0, height=0.12, width=0.1)
     frames = []
