@@ -310,7 +310,10 @@ def test_thirty_seconds_of_four_cameras_at_fifteen_a_second_wait_in_memory_and_a
 
 @pytest.mark.footage
 def test_what_does_not_fit_into_memory_becomes_gaps_that_tell_how_much_and_memory_stays_bounded(four, broker):
-    buffer_mib, held_mib = 32, 40  # and what the client holds (32 records of each camera are under way) and the allocator keeps
+    buffer_mib, held_mib = (
+        32,
+        40,
+    )  # and what the client holds (32 records of each camera are under way) and the allocator keeps
     house = four(buffer_mib)
     _, memory = without_broker(house, broker, lambda: value(house, "dropped_total") > 1000)
 
