@@ -23,7 +23,6 @@ NEAR = 0.02
 SLACK_SHARE, SLACK_MS = 0.02, 2000.0
 """How much less or more than the truth's time a run may have watched."""
 
-ASPECT = 0.02
 SIZE = 0.02
 """How much wider or narrower than the truth's a film's pictures may be: coders round to blocks."""
 
@@ -141,7 +140,7 @@ def _spans(placed: Passages, truth: Truth, tolerance_ms: float) -> list[str]:
 
 def sizes(of_run: Size, what: str, truth: Truth) -> list[str]:
     """Whether a picture has the shape of the truth's; what is one of the run's, such as its scene or video."""
-    if truth.size is None or abs(of_run.aspect / truth.size.aspect - 1) <= ASPECT:
+    if truth.size is None or of_run.same_shape(truth.size):
         return []
     return [f"size: {what} is of {of_run} pictures, {truth.name} of {truth.size}, another shape"]
 

@@ -46,10 +46,6 @@ START_MS = 1_767_225_600_000
 """2026-01-01T00:00:00Z: the captured_ms of t = 0 where nobody says otherwise. Windows of flow begin there, too."""
 
 
-ASPECT = 0.02
-"""How much wider or narrower than a scenario's pictures those may be that a scene was drawn on."""
-
-
 class Movement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where a road user came from and went to, and when any part of its whole box was in the still picture."""
 
@@ -138,7 +134,7 @@ def encode_truth(value: Truth) -> bytes:
 
 def _drawn(scene: Scene, scenario: Scenario) -> Scenario:
     """The scenario with the lines of a scene, on its road. Raises Fatal."""
-    if abs(scene.drawn_on.aspect / scenario.size.aspect - 1) > ASPECT:
+    if not scene.drawn_on.same_shape(scenario.size):
         raise Fatal(
             f"the scene was drawn on {scene.drawn_on}, the pictures of {scenario.name} are {scenario.size}, another shape"
         )
