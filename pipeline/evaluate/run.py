@@ -5,7 +5,7 @@ import io
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import PurePath
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -147,36 +147,37 @@ def speeds_of(rows: Iterable[Mapping[str, Any]], name: str) -> tuple[Clocked, ..
 
 
 def _clocked(rows: Iterable[tuple[str, Any]], name: str) -> tuple[Clocked, ...]:
-    """Of rows with one id the last one holds; those that are not valid are left out."""
-    found: dict[str, Clocked] = {}
-    mistakes: list[tuple[str, str]] = []
-    for place, row in rows:
-        if isinstance(row, dict) and row.get("type") == "speed":
-            try:
-                speed = msgspec.convert(row, Clocked)
-            except msgspec.ValidationError as exc:
-                mistakes.append((place, str(exc).replace("`", "")))
-                continue
-            found[speed.id or place] = speed
-    if mistakes:
-        raise mistaken(mistakes, name=name)
-    return tuple(speed for speed in found.values() if speed.valid)
+    return tuple(speed for speed in _of_type("speed", rows, Clocked, name, []) if speed.valid)
 
 
-def _seen(rows: list[tuple[str, Any]], name: str, mistakes: list[tuple[str, str]]) -> tuple[Seen, ...]:
-    found: dict[str, Seen] = {}
+def _seen(rows: Iterable[tuple[str, Any]], name: str, mistakes: list[tuple[str, str]]) -> tuple[Seen, ...]:
+    return tuple(event for event in _of_type("crossing", rows, Seen, name, mistakes) if event.valid)
+
+
+_Row = TypeVar("_Row", Seen, Clocked)
+
+
+def _of_type(
+    kind: str, rows: Iterable[tuple[str, Any]], shape: type[_Row], name: str, mistakes: list[tuple[str, str]]
+) -> Iterable[_Row]:
+    """The rows of one type, each with its place; what tells no type is a crossing. Of rows with one id the last one holds.
+
+    Raises:
+        Fatal: some cannot be read; they are told after the mistakes that were found before.
+    """
+    found: dict[str, _Row] = {}
     for place, row in rows:
-        if isinstance(row, dict) and row.get("type", "crossing") != "crossing":
+        if isinstance(row, dict) and row.get("type", "crossing") != kind:
             continue
         try:
-            event = msgspec.convert(row, Seen)
+            one = msgspec.convert(row, shape)
         except msgspec.ValidationError as exc:
             mistakes.append((place, str(exc).replace("`", "")))
             continue
-        found[event.id or place] = event
+        found[one.id or place] = one
     if mistakes:
         raise mistaken(mistakes, name=name)
-    return tuple(event for event in found.values() if event.valid)
+    return found.values()
 
 
 def read_watched(text: str, name: str) -> float | None:

@@ -112,30 +112,32 @@ def times(evaluation: Evaluation) -> Sheet:
     )
 
 
+_HOW_FAR_OFF = ("known", "bias, km/h", "median error, km/h", "85 % within, km/h", "95 % within, km/h")
+
+
+def _how_far_off(s: Score | TrapScore) -> tuple[str, ...]:
+    """Of speeds that are known: bias, median and percentiles."""
+    return (
+        number(s.speed_bias_kmh, digits=1, signed=True),
+        number(s.speed_error_kmh, digits=1),
+        number(s.speed_error_p85_kmh, digits=1),
+        number(s.speed_error_p95_kmh, digits=1),
+    )
+
+
 def speeds(evaluation: Evaluation) -> Sheet:
     """How far off in speed, where both sides know one."""
     return Sheet(
         title="Speed",
         note="event minus passage, where both know a speed",
-        columns=(
-            "line",
-            "direction",
-            "known",
-            "bias, km/h",
-            "median error, km/h",
-            "85 % within, km/h",
-            "95 % within, km/h",
-        ),
+        columns=("line", "direction", *_HOW_FAR_OFF),
         words=2,
         rows=tuple(
             (
                 line,
                 way,
                 str(s.speed_error_kmh.of),
-                number(s.speed_bias_kmh, digits=1, signed=True),
-                number(s.speed_error_kmh, digits=1),
-                number(s.speed_error_p85_kmh, digits=1),
-                number(s.speed_error_p95_kmh, digits=1),
+                *_how_far_off(s),
             )
             for line, way, s in _scored(evaluation)
             if s.speed_error_kmh.of
@@ -165,25 +167,13 @@ def trap_speeds(evaluation: Evaluation) -> Sheet:
     return Sheet(
         title="Speed between two lines",
         note="told minus true, of the mean speed from line to line",
-        columns=(
-            "trap",
-            "from",
-            "to",
-            "known",
-            "bias, km/h",
-            "median error, km/h",
-            "85 % within, km/h",
-            "95 % within, km/h",
-        ),
+        columns=("trap", "from", "to", *_HOW_FAR_OFF),
         words=3,
         rows=tuple(
             (
                 *names,
                 str(s.found),
-                number(s.speed_bias_kmh, digits=1, signed=True),
-                number(s.speed_error_kmh, digits=1),
-                number(s.speed_error_p85_kmh, digits=1),
-                number(s.speed_error_p95_kmh, digits=1),
+                *_how_far_off(s),
             )
             for names, s in _trapped(evaluation)
             if s.found

@@ -7,13 +7,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import msgspec
 
 from pipeline.core.model import SpeedTrap
+from pipeline.core.speed import KMH
 from pipeline.evaluate.intervals import Estimate, median, percentile_85, percentile_95, share
 from pipeline.evaluate.matching import Outcome, Verdict, match
 from pipeline.evaluate.passages import Passage, Passages, Timed, Truth
 from pipeline.evaluate.scores import speeds_in_sd, speeds_off
-
-KMH = 3.6
-"""km/h in one m/s."""
 
 
 class TrapScore(msgspec.Struct, frozen=True, kw_only=True):
